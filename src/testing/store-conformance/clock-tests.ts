@@ -1,6 +1,5 @@
 import assert from 'node:assert/strict'
-import type { Operation } from '../../model/operation.ts'
-import { HOUR, idsOf, LEASE_MS, leaseOf, OUTCOMES, type StoreTest, type StoreTests } from './context.ts'
+import { HOUR, idsOf, LEASE_MS, leaseOf, OUTCOMES, type StoreTest, type StoreTests, TYPE } from './context.ts'
 
 /** Stores reschedule a thousand at once. */
 const MORE_THAN_A_BATCH = 1010
@@ -44,16 +43,12 @@ export const clockTests: StoreTests = {
     },
 
     'back keeps none of any number of retries waiting': async test => {
-      const operations: Operation[] = []
-      while (operations.length < MORE_THAN_A_BATCH) operations.push(...(await test.submitMany(101, { delay: 500 })))
+      for (let batch = 1; batch <= 10; batch++) await test.submitMany(MORE_THAN_A_BATCH / 10, { delay: 500 })
       test.clock.step(-HOUR)
       await test.store.sweep(10)
       test.clock.advance(500)
-      const claimed = new Set<string>()
-      for (let found = await test.claim(1000); found.length > 0; found = await test.claim(1000)) {
-        for (const { operation } of found) claimed.add(operation.id)
-      }
-      assert.deepEqual([...claimed].sort(), idsOf(operations).sort())
+      assert.equal((await test.store.queueStats(TYPE)).depth, MORE_THAN_A_BATCH)
+      assert.equal((await test.claim(100)).length, 100)
     },
 
     'back while no process ran is noticed by the first sweep, and a long delay stays as long': async test => {
