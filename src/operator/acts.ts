@@ -9,12 +9,10 @@ import type { Operation } from '../model/operation.ts'
 import { type AnyOperationType, defineOperation } from '../model/operation-type.ts'
 import { ProblemError, problem } from '../model/problem.ts'
 import { toSubmission } from '../model/submit-request.ts'
-import { isTick } from '../schedules/schedules.ts'
 import { orUnavailable } from '../service/unavailable.ts'
 import { OPERATOR, PAUSES } from '../stores/paused-types.ts'
 import { acceptedOperation, type Store } from '../stores/store.ts'
 import type { Logger } from '../util/logger.ts'
-import { DELIVERY_TYPE } from '../webhooks/delivery.ts'
 import type { Delivery } from '../webhooks/history.ts'
 import { INTERNAL_LEASE_MS, internalWorker } from '../worker/internal-worker.ts'
 import { holderName, type Worker } from '../worker/worker.ts'
@@ -70,14 +68,6 @@ export const BULK_TYPE: AnyOperationType = defineOperation({ name: 'operator-bul
 
 /** The operation types of acts. */
 export const OPERATOR_TYPES: ReadonlySet<string> = new Set([ACT_TYPE.name, BULK_TYPE.name, PAUSES.name])
-
-/**
- * Whether operations of a type are Waybill's own: acts of operators, webhook deliveries and ticks of schedules. No list
- * shows them, and no bulk run acts on them, unless it is asked for one of their types.
- */
-export function isInternal(type: string): boolean {
-  return OPERATOR_TYPES.has(type) || type === DELIVERY_TYPE || isTick({ type })
-}
 
 /** After this time, another process does an act that was accepted but not begun. */
 const BEGINS_WITHIN_MS = 60_000

@@ -3,7 +3,7 @@ import type { Operation } from '../model/operation.ts'
 import { orUnavailable } from '../service/unavailable.ts'
 import type { PausedTypes } from '../stores/paused-types.ts'
 import type { ActiveOperation, Store } from '../stores/store.ts'
-import { isInternal } from './acts.ts'
+import { isInternal } from './internal-types.ts'
 import type { Percentiles, SeriesPoint, Statistics, TypeStatistics, WorkerView } from './views.ts'
 
 /** The most operations that are read. */

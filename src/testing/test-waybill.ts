@@ -20,6 +20,7 @@ import { ProblemError, problem } from '../model/problem.ts'
 import { isFinal } from '../model/protocol.ts'
 import type { SubmitRequest } from '../model/submit-request.ts'
 import { NEVER_DUE } from '../model/waits.ts'
+import { SESSION_TYPE } from '../operator/internal-types.ts'
 import { isTick, type ScheduleOptions } from '../schedules/schedules.ts'
 import { awaitsChildren, awaitsEvent } from '../service/events.ts'
 import { PAUSES } from '../stores/paused-types.ts'
@@ -212,12 +213,15 @@ class InMemoryWaybill implements TestWaybill {
     return operations.filter(({ status, type }) => !isFinal(status) && type !== PAUSES.name)
   }
 
-  /** Whether a time alone does not have it go on: an event has to come, a type to be resumed, or the clock to be moved to a tick. */
+  /**
+   * Whether a time alone does not have it go on: an event has to come, a type to be resumed, or the clock to be moved to a
+   * tick or to the end of a session.
+   */
   #waitsForTest(operation: Operation, all: readonly Operation[], now: number): boolean {
     const { id, type, status, runAt } = operation
     if (status === 'pending' && this.waybill.operator.paused().has(type)) return true
     if ((runAt ?? 0) <= now) return false
-    if (isTick(operation) || awaitsEvent(operation)) return true
+    if (isTick(operation) || type === SESSION_TYPE || awaitsEvent(operation)) return true
     const children = awaitsChildren(operation) ? all.filter(({ parent }) => parent === id) : []
     return children.length > 0 && children.every(child => this.#waitsForTest(child, all, now))
   }

@@ -2,6 +2,8 @@ import { describe, expect, test } from 'vitest'
 import { defineOperation, handler, ProblemError } from 'waybill'
 import { testWaybill } from 'waybill/testing'
 import { fetchHandler } from 'waybill/web'
+import { toSubmission } from '../../src/model/submit-request.ts'
+import { SESSION_TYPE } from '../../src/operator/internal-types.ts'
 
 const greet = defineOperation({
   name: 'greet',
@@ -164,6 +166,16 @@ describe('drain', () => {
     const paused = await lab.submit(wholes, null)
     await lab.drain()
     expect(await paused.read()).toMatchObject({ status: 'pending', attempt: 0 })
+  })
+
+  test('does not move the clock to the end of the session of an agent', async () => {
+    await using lab = await testWaybill({ operations: [greet], handlers: handler(greet, () => ({ text: 'Hello' })) })
+    const session = toSubmission(defineOperation({ name: SESSION_TYPE }), { input: null, owner: '', delay: '7d' }, null)
+    await lab.waybill.store.accept(session)
+    const began = lab.clock.now()
+    await lab.submit(greet, ADA)
+    await lab.drain()
+    expect(lab.clock.now() - began).toBeLessThan(HOUR)
   })
 })
 

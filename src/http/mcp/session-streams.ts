@@ -125,13 +125,8 @@ function updated({ uri }: Subscription): Members {
 function keyOf({ headers, owner }: HttpRequest): SessionKey {
   const id = sessionId({ headers })
   if (id !== undefined) return { id, owner }
-  throw new RpcError(
-    CODES.invalidRequest,
-    'The header Mcp-Session-Id must have the value that "initialize" returned.',
-    {
-      status: 400,
-    },
-  )
+  const detail = 'The header Mcp-Session-Id must have the value that "initialize" returned.'
+  throw new RpcError(CODES.invalidRequest, detail, { status: 400 })
 }
 
 function unknownResource(uri: string): RpcError {

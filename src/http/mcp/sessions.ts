@@ -9,12 +9,13 @@ import { defineOperation } from '../../model/operation-type.ts'
 import { isFinal } from '../../model/protocol.ts'
 import { toSubmission } from '../../model/submit-request.ts'
 import { type WaitEnd, waitStep } from '../../model/waits.ts'
+import { SESSION_TYPE } from '../../operator/internal-types.ts'
 import { orUnavailable } from '../../service/unavailable.ts'
 import { acceptedOperation, type OperationStore } from '../../stores/store.ts'
 import { CODES, RpcError } from './json-rpc.ts'
 
 /** The operations of sessions that have subscribed to a resource. */
-const TYPE = defineOperation({ name: 'mcp-session', deadline: 0 })
+const TYPE = defineOperation({ name: SESSION_TYPE, deadline: 0 })
 
 /** How long after its first subscription a session ends. */
 const LIFE = '7d'
@@ -67,7 +68,7 @@ export class Sessions {
   async find({ id, owner }: SessionKey): Promise<Session | undefined> {
     const record = await orUnavailable(this.#store.read(id))
     if (record === undefined) return undefined
-    if (record.type !== TYPE.name || record.owner !== owner || isFinal(record.status)) throw sessionEnded()
+    checkOpen(record, owner)
     return toSession(record, await orUnavailable(this.#store.steps(id)))
   }
 
@@ -86,12 +87,18 @@ export class Sessions {
     }
   }
 
-  /** Another process may have created it at the same moment. */
+  /** Another process may have created it at the same moment, for this caller or another one. */
   async #create({ id, owner }: SessionKey): Promise<Session> {
     const submission = toSubmission(TYPE, { input: null, owner, delay: LIFE }, null)
     const record = acceptedOperation(await orUnavailable(this.#store.accept({ ...submission, id })))
+    checkOpen(record, owner)
     return { record, acts: 0, subscriptions: new Map(), stream: undefined }
   }
+}
+
+/** @throws {RpcError} 404 if it is not a session of this caller that has not ended */
+function checkOpen({ type, owner, status }: Operation, caller: string): void {
+  if (type !== TYPE.name || owner !== caller || isFinal(status)) throw sessionEnded()
 }
 
 function toSession(record: Operation, steps: ReadonlyMap<string, string>): Session {

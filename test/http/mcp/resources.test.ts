@@ -152,6 +152,17 @@ test('of two streams of a session the newer one gets the messages, and both end 
   expect(late).toMatchObject({ status: 404, error: { message: expect.stringContaining('initialize') } })
 })
 
+test('operators see sessions only if they ask for them, and bulk runs leave them alone', async ({ lab }) => {
+  const { waybill, api } = await served(lab)
+  const id = await make(waybill)
+  const session = crypto.randomUUID()
+  await legacy(api, 'resources/subscribe', { uri: `report:${id}` }, { 'mcp-session-id': session })
+  const { operator } = waybill
+  const ids = async (filter: object) => (await operator.browse(filter)).items.map(it => it.id)
+  expect([await ids({ status: 'pending' }), await ids({ type: 'mcp-session' })]).toEqual([[id], [session]])
+  expect(await operator.preview('cancel', { status: 'pending' })).toMatchObject({ count: 1 })
+})
+
 test('a session ends when its record is full or its time is over', async ({ lab }) => {
   const { waybill, api } = await served(lab)
   const uri = `report:${await make(waybill)}`
