@@ -2,16 +2,19 @@
 import { COMMON, recordOf, SUBMITTED_COLUMNS, SUBMITTED_TYPES } from './rows.ts'
 import { CLOCK, IMPATIENT_CLOCK, LOCK_WAIT, tellingClock } from './statement-clock.ts'
 
+/** The times that a submission gives, as durations. */
+const TIMES = ['delay', 'start_within', 'end_within']
+
 /**
  * @param schema its name, quoted
  * @param channel of its notifications, as a literal
  */
 export function accepts(schema: string, operations: string, channel: string) {
-  const times = 'delay bigint, start_within bigint, end_within bigint'
-  const given = `${SUBMITTED_TYPES}, input text, ${times}`
+  const times = TIMES.map(name => `${name} bigint`).join(', ')
+  const types = `${SUBMITTED_TYPES}, input text, ${times}`
   const accept = (clock: string, free: string) => `
     WITH ${clock},
-    given AS MATERIALIZED (SELECT g.*, ${free} AS free FROM json_to_recordset($2::json) AS g (${given})),
+    given AS MATERIALIZED (SELECT g.*, ${free} AS free FROM json_to_recordset($2::json) AS g (${types})),
     free AS (SELECT * FROM given WHERE free),
     ${insertFrom('free')}
     SELECT id, created_at, NULL FROM accepted
@@ -20,36 +23,41 @@ export function accepts(schema: string, operations: string, channel: string) {
     WITH ${clock},
     given AS MATERIALIZED (
       SELECT g.*, ${free} AS free FROM json_to_recordset($2::json)
-      AS g (${given}, place integer, in_flight_limit integer, backlog_limit integer)),
+      AS g (${types}, place integer, in_flight_limit integer, backlog_limit integer)),
     ${withinLimits(operations)},
     ${insertFrom('admitted')}
     SELECT id, created_at, NULL FROM accepted
     UNION ALL SELECT id, NULL, 'busy' FROM given WHERE NOT free
     UNION ALL SELECT id, NULL, 'inFlight' FROM ranked WHERE NOT fits
     UNION ALL SELECT id, NULL, 'backlog' FROM queued WHERE NOT fits`
-  const insertOperations = `
+  const insertOperations = (select: (column: string) => string) => {
+    const [delay, startWithin, endWithin] = TIMES.map(select)
+    return `
       INSERT INTO ${operations} (${SUBMITTED_COLUMNS.join(', ')}, created_at, updated_at, run_at, start_by, deadline)
-      SELECT ${SUBMITTED_COLUMNS.map(column => `g.${column}`).join(', ')}, c.now, c.now,
-        CASE WHEN g.delay > 0 THEN c.now + g.delay END, c.now + g.delay + g.start_within,
-        c.now + g.delay + g.end_within`
+      SELECT ${SUBMITTED_COLUMNS.map(select).join(', ')}, c.now, c.now,
+        CASE WHEN ${delay} > 0 THEN c.now + ${delay} END, c.now + ${delay} + ${startWithin},
+        c.now + ${delay} + ${endWithin}`
+  }
+  const given = (column: string) => `g.${column}`
   // Inserts in the order of the keys, so that two processes that insert the same keys cannot deadlock.
   const insertFrom = (source: string) => `
     accepted AS (
-      ${insertOperations} FROM clock c CROSS JOIN ${source} g
+      ${insertOperations(given)} FROM clock c CROSS JOIN ${source} g
       ORDER BY g.type COLLATE "C", g.owner COLLATE "C", g.idempotency_key COLLATE "C", g.id
       ON CONFLICT DO NOTHING RETURNING id, created_at),
     inputs AS (
       INSERT INTO ${schema}.payloads (id, kind, body)
       SELECT g.id, 0, g.input FROM ${source} g WHERE g.id = ANY (ARRAY (SELECT id FROM accepted)))`
+  const common = commonOnes(7)
   return {
     // For submissions that only a known id can refuse; then the statement fails. Values that all of them share are sent
-    // once.
+    // once. The submissions are in the order of their ids, so that two processes that insert the same ids cannot
+    // deadlock.
     acceptPlain: `
       WITH ${tellingClock(channel, '$2')},
       given AS MATERIALIZED (
-        SELECT o.*, ${commonOnes(7)}
-        FROM unnest($3::uuid[], $4::text[], $5::text[], $6::text[]) AS o (id, owner, traceparent, input)),
-      accepted AS (${insertOperations} FROM clock c CROSS JOIN given g ORDER BY g.id),
+        SELECT * FROM unnest($3::uuid[], $4::text[], $5::text[], $6::text[]) AS o (id, owner, traceparent, input)),
+      accepted AS (${insertOperations(column => common[column] ?? given(column))} FROM clock c CROSS JOIN given g),
       inputs AS (INSERT INTO ${schema}.payloads (id, kind, body) SELECT g.id, 0, g.input FROM given g)
       SELECT now FROM clock`,
     accept: accept(tellingClock(channel, '$3'), keyIsFree(schema)),
@@ -84,12 +92,10 @@ export function accepts(schema: string, operations: string, channel: string) {
   } as const
 }
 
-/** What plain submissions have in common, from the parameter of a number on: columns and times. */
-function commonOnes(first: number): string {
-  const types = { ...COMMON, delay: 'bigint', start_within: 'bigint', end_within: 'bigint' }
-  return Object.entries(types)
-    .map(([column, type], index) => `$${first + index}::${type} AS ${column}`)
-    .join(', ')
+/** What plain submissions have in common, by column or time: parameters, from that of a number on. */
+function commonOnes(first: number): Readonly<Record<string, string>> {
+  const types = [...Object.entries(COMMON), ...TIMES.map(name => [name, 'bigint'])]
+  return Object.fromEntries(types.map(([column, type], index) => [column, `$${first + index}::${type}`]))
 }
 
 /**

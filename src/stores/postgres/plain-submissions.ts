@@ -24,19 +24,20 @@ export function acceptRow(submission: Submission): Record<string, unknown> {
 }
 
 /**
- * The parameters of a batch: a list for each column in which the submissions may differ, and then the values that all
- * of them share. Undefined if they do not share all of the other columns.
+ * The parameters of a batch: a list for each column in which the submissions may differ, in the order of their ids, and
+ * then the values that all of them share. Undefined if they do not share all of the other columns.
  */
 export function plainParameters(submissions: readonly Submission[]): unknown[] | undefined {
   const [first, ...others] = submissions
   if (first === undefined) return undefined
   const common = commonOf(first)
   if (others.some(other => !isSame(commonOf(other), common))) return undefined
+  const inOrder = submissions.toSorted((one, other) => (one.id < other.id ? -1 : 1))
   const lists = [
-    submissions.map(({ id }) => id),
-    submissions.map(({ owner }) => owner),
-    submissions.map(({ traceparent }) => traceparent),
-    submissions.map(({ input }) => input),
+    inOrder.map(({ id }) => id),
+    inOrder.map(({ owner }) => owner),
+    inOrder.map(({ traceparent }) => traceparent),
+    inOrder.map(({ input }) => input),
   ].map(textArray)
   return [...lists, ...common]
 }

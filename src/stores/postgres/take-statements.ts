@@ -1,6 +1,6 @@
 /** The statements that take operations from the queue, and those that renew leases. */
 import { idsOf, recordOf } from './rows.ts'
-import { CLOCK, IMPATIENT_CLOCK, tellingClock } from './statement-clock.ts'
+import { CLOCK, clockAndIds, IMPATIENT_CLOCK, tellingClock } from './statement-clock.ts'
 import { completion, locked, skipped } from './write-statements.ts'
 
 /** The most operations that have become due and are read in one claim. */
@@ -14,9 +14,17 @@ const FOUND_LIMIT = 2000
  */
 const PENDING = 'o.status + 0 = 0'
 
+/** The condition that a row may still begin at a time. */
+function inTime(now: string): string {
+  return `AND (o.attempt > 0 OR o.start_by IS NULL OR o.start_by > ${now})
+    AND (o.deadline IS NULL OR o.deadline > ${now})`
+}
+
 /** The condition that a found row may still begin. */
-const IN_TIME = `AND (o.attempt > 0 OR o.start_by IS NULL OR o.start_by > (SELECT now FROM clock))
-    AND (o.deadline IS NULL OR o.deadline > (SELECT now FROM clock))`
+const IN_TIME = inTime('(SELECT now FROM clock)')
+
+/** The rows to take, and the condition on them. */
+const PICKED = `FROM ${clockAndIds('picked')} WHERE o.id = ANY (c.ids) AND ${PENDING} ${inTime('c.now')}`
 
 /**
  * The types of `$2`. One plan fits all parameters, and its estimated cost does not grow with the queue: the planner takes
@@ -44,8 +52,8 @@ export function takes(schema: string, operations: string, channel: string) {
   // There is always at least one row; it has no record if nothing was taken.
   const inOrder = `FROM outcome LEFT JOIN taken t ON true
       ORDER BY (SELECT min(a.place) FROM asked a WHERE a.type = t.type), t.priority DESC, t.id`
-  const claimed = `UPDATE ${operations} o SET ${begin(4)} FROM clock c
-      WHERE o.id = ANY (ARRAY (SELECT id FROM picked)) AND ${PENDING} ${IN_TIME} RETURNING ${recordOf('o')}, o.type, o.priority`
+  const claimed = `UPDATE ${operations} o SET ${begin(4)}
+      ${PICKED} RETURNING ${recordOf('o')}, o.type, o.priority`
   const claimAll = (skipped?: string) => `
     WITH ${CLOCK},
     ${pickedOfAll(operations, skipped)},
@@ -56,8 +64,8 @@ export function takes(schema: string, operations: string, channel: string) {
     ${pickedOfAll(operations, skipped)},
     taken AS (
       UPDATE ${operations} o
-      SET run_at = (SELECT now FROM clock) + $4::bigint, launches = o.launches + 1, execution = NULL, engine = NULL
-      WHERE o.id = ANY (ARRAY (SELECT id FROM picked)) AND ${PENDING} ${IN_TIME} RETURNING ${recordOf('o')}, o.type, o.priority)
+      SET run_at = c.now + $4::bigint, launches = o.launches + 1, execution = NULL, engine = NULL
+      ${PICKED} RETURNING ${recordOf('o')}, o.type, o.priority)
     SELECT t.id, t.record, outcome.missed ${inOrder}`
   return {
     // In any order: the caller sorts the few rows.

@@ -1,6 +1,6 @@
 /** The statements that change records, and how they lock rows. */
 import { CHANGED_COLUMNS, CHANGED_TYPES, idsOf, recordOf } from './rows.ts'
-import { CLOCK, IMPATIENT_CLOCK, tellingClock } from './statement-clock.ts'
+import { CLOCK, clockAndIds, IMPATIENT_CLOCK, tellingClock } from './statement-clock.ts'
 
 /**
  * Locks rows in the order of their ids, and returns their state. Rows that others have locked are skipped, since one of
@@ -41,8 +41,8 @@ export function completion(operations: string, given: string): string {
           expires_at = c.now + o.retention, purge_at = c.now + o.retention,
           run_at = NULL, lease_until = NULL, output = v.output, webhook_due = o.webhook_url IS NOT NULL,
           family_due = o.parent IS NOT NULL OR o.waits::json -> 'children' IS NOT NULL
-        FROM clock c CROSS JOIN given v
-        WHERE o.id = ANY (ARRAY (SELECT id FROM locked)) AND o.id = v.id AND o.attempt = v.attempt AND o.status + 0 = 1
+        FROM ${clockAndIds('locked')} CROSS JOIN given v
+        WHERE o.id = ANY (c.ids) AND o.id = v.id AND o.attempt = v.attempt AND o.status + 0 = 1
         RETURNING ${recordOf('o')})`
 }
 
