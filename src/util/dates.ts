@@ -26,12 +26,13 @@ const httpMinute = minuteFormat(minute => minute.toUTCString().slice(0, -'00 GMT
 /**
  * The same as `new Date(at).toISOString()`.
  *
- * @param at whole milliseconds since the epoch
+ * @param at milliseconds since the epoch; a fraction, which the clock of a user may have, is left out
  * @throws {RangeError} if it is not a time
  */
 export function isoTime(at: number): string {
-  const minute = Math.floor(at / MINUTE_MS)
-  const left = at - minute * MINUTE_MS
+  const whole = Math.trunc(at)
+  const minute = Math.floor(whole / MINUTE_MS)
+  const left = whole - minute * MINUTE_MS
   const second = Math.floor(left / 1000)
   return `${isoMinute(minute)}${SECONDS[second]}.${MILLISECONDS[left - second * 1000]}Z`
 }
@@ -39,9 +40,10 @@ export function isoTime(at: number): string {
 /**
  * The same as `new Date(at).toUTCString()`: a date of HTTP (RFC 9110, 5.6.7).
  *
- * @param at whole milliseconds since the epoch
+ * @param at milliseconds since the epoch
  */
 export function httpDate(at: number): string {
-  const minute = Math.floor(at / MINUTE_MS)
-  return `${httpMinute(minute)}${SECONDS[Math.floor((at - minute * MINUTE_MS) / 1000)]} GMT`
+  const whole = Math.trunc(at)
+  const minute = Math.floor(whole / MINUTE_MS)
+  return `${httpMinute(minute)}${SECONDS[Math.floor((whole - minute * MINUTE_MS) / 1000)]} GMT`
 }

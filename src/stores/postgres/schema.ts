@@ -1,6 +1,6 @@
 /**
  * The tables and their migrations. Migrations only go forward. Each runs in one transaction under an advisory lock, so
- * that only one of several processes migrates. Programs of the previous version can still use the migrated tables.
+ * that only one of several processes migrates. `readableBy` says which older programs can still use the migrated tables.
  */
 import { setTimeout as sleep } from 'node:timers/promises'
 import { retry } from '../../util/retry-call.ts'
