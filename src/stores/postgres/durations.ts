@@ -9,21 +9,36 @@ export const DURATIONS_KEPT = 100
 
 const PAUSE_MS = 1000
 
-/** Durations of one type in milliseconds, the newest first. */
-export interface DurationRow {
-  readonly type: string
-  readonly ms: readonly number[]
-}
+/** Runs a statement on the table of durations. */
+type Run = (name: 'noteDurations' | 'check' | 'dropDurations', values: unknown[]) => Promise<unknown>
 
 export class Durations {
-  readonly #write: (rows: readonly DurationRow[]) => Promise<unknown>
+  readonly #run: Run
+  #hasGrown = false
   /** By type, the newest last. */
   readonly #held = new Map<string, number[]>()
   #timer: NodeJS.Timeout | undefined
   #written: Promise<void> = Promise.resolve()
 
-  constructor(write: (rows: readonly DurationRow[]) => Promise<unknown>) {
-    this.#write = write
+  constructor(run: Run) {
+    this.#run = run
+  }
+
+  /** Whether this process has added rows to the table since it has deleted old ones. */
+  get hasGrown(): boolean {
+    return this.#hasGrown
+  }
+
+  /** Deletes old rows. */
+  async drop(): Promise<void> {
+    await this.#run('dropDurations', [])
+    this.#hasGrown = false
+  }
+
+  /** Adds a row that means nothing, to see whether the database can be written. */
+  async check(): Promise<void> {
+    this.#hasGrown = true
+    await this.#run('check', [])
   }
 
   /** Adds the duration of an operation that has just been completed. */
@@ -40,10 +55,18 @@ export class Durations {
   async flush(): Promise<void> {
     clearTimeout(this.#timer)
     this.#timer = undefined
+    // The newest come first.
     const rows = [...this.#held].map(([type, ms]) => ({ type, ms: ms.slice(-DURATIONS_KEPT).reverse() }))
     this.#held.clear()
-    if (rows.length > 0) this.#written = this.#written.then(() => this.#write(rows)).then(ignore, ignore)
+    if (rows.length > 0) {
+      this.#written = this.#written.then(() => this.#write(JSON.stringify(rows))).then(ignore, ignore)
+    }
     await this.#written
+  }
+
+  async #write(rows: string): Promise<void> {
+    this.#hasGrown = true
+    await this.#run('noteDurations', [rows])
   }
 }
 

@@ -38,7 +38,7 @@ import type {
   WithOutput,
 } from '../store.ts'
 import { Claims, inOrder } from './claims.ts'
-import { Connections, send } from './connections.ts'
+import { Connections } from './connections.ts'
 import { Copies } from './dumps.ts'
 import { Durations } from './durations.ts'
 import { grantTo, withGrantCure } from './grants.ts'
@@ -66,7 +66,7 @@ import {
 } from './rows.ts'
 import { migrate, quoteSchema } from './schema.ts'
 import { type StatementName, type Statements, statementsFor } from './statements.ts'
-import { MEASURE_TEXT, measuredTables, TableGrowth } from './table-growth.ts'
+import { MEASURE, measuredTables, TableGrowth } from './table-growth.ts'
 import { checkSubmission, checkText } from './text.ts'
 import { WriteLanes } from './write-lanes.ts'
 import { Writer } from './writer.ts'
@@ -127,8 +127,7 @@ class PostgresStore implements Store {
       find: (holder, after) => this.#heldBy(holder, after),
       release: ({ id, attempt }) => this.change(id, { kind: 'finish', attempt, outcome: { kind: 'released' } }),
     })
-    const { noteDurations } = this.#statements
-    this.#durations = new Durations(rows => connections.run(noteDurations, [JSON.stringify(rows)]))
+    this.#durations = new Durations((name, values) => connections.run(this.#statements[name], values))
     this.#reads = new ReadLanes(connections, this.#statements)
     this.#writes = new WriteLanes({
       limitMs: connections.limitMs,
@@ -158,12 +157,13 @@ class PostgresStore implements Store {
 
   async #measure(): Promise<number> {
     const values = [measuredTables(quoteSchema(this.#options.schema))]
-    const rows = await this.#connections.use(client => send(client, { name: '', text: MEASURE_TEXT }, values))
+    const { rows } = await this.#connections.use(client => client.query({ ...MEASURE, values, rowMode: 'array' }))
     return Number(rows[0]?.[0])
   }
 
   async check(): Promise<void> {
-    await this.#run('check', [])
+    this.#checkOpen()
+    await this.#durations.check()
   }
 
   async accept(submission: Submission): Promise<Acceptance> {
@@ -270,6 +270,7 @@ class PostgresStore implements Store {
 
   async list({ type, owner, status, limit, after = LAST_ID }: ListQuery): Promise<readonly Operation[]> {
     if (!isId(after)) return []
+    if (status === 'pending') return (await this.#run('listWaiting', [type, owner, after, limit])).map(toOperation)
     const statuses = STATUSES.flatMap((it, index) => (status === undefined || it === status ? [index] : []))
     const rows = await this.#run('list', [type, owner, after, limit, statuses])
     return rows.map(toOperation)
@@ -318,9 +319,10 @@ class PostgresStore implements Store {
 
   async sweep(limit: number): Promise<SweepResult> {
     this.#checkOpen()
-    const expired = await this.#writer.expire(limit)
-    for (const operation of expired) this.#hub.tellOf(operation)
-    return { expired, purged: await this.#writer.purge(limit) }
+    const swept = await this.#writer.sweep(limit)
+    for (const operation of swept.expired) this.#hub.tellOf(operation)
+    if (this.#durations.hasGrown) await this.#durations.drop()
+    return swept
   }
 
   async browse(query: BrowseQuery): Promise<BrowsePage> {

@@ -24,11 +24,14 @@ const TABLES = ['operations', 'payloads', 'steps', 'logs']
  * Selects how many times the tables of `$1` have grown fourfold since they were empty, added up. A plan for a table of
  * 1,024 pages fits every larger table, so it does not count further.
  */
-export const MEASURE_TEXT = `
+export const MEASURE = {
+  name: 'waybill/growth',
+  text: `
   SELECT sum(least(6, ceil(log(4, 1 + pg_relation_size(name::regclass) / current_setting('block_size')::int))))::int
-  FROM unnest($1::text[]) AS name`
+  FROM unnest($1::text[]) AS name`,
+}
 
-/** The tables to measure, for `$1` of {@link MEASURE_TEXT}. */
+/** The tables to measure, for `$1` of {@link MEASURE}. */
 export function measuredTables(schema: string): string[] {
   return TABLES.map(table => `${schema}.${table}`)
 }
@@ -41,7 +44,7 @@ export class TableGrowth {
   #measuredAt = Number.NEGATIVE_INFINITY
   #statements = 0
 
-  /** @param measure runs {@link MEASURE_TEXT} */
+  /** @param measure runs {@link MEASURE} */
   constructor(measure: () => Promise<number>) {
     this.#measure = measure
   }

@@ -285,10 +285,19 @@ export class Writer {
     return items.map(({ id }, index) => (saving.has(id) && !saved.has(id) ? BUSY : results[index]))
   }
 
-  /** Ends operations whose lease or deadline has passed. */
-  async expire(limit: number): Promise<Operation[]> {
-    const { aheadMs, mayBeBack } = this.#steps.look(await this.#time())
+  /** Ends operations whose lease or deadline has passed, and deletes those that have passed their retention. */
+  async sweep(limit: number): Promise<SweepResult> {
+    const [[now, firstLapse, hasEnded, isPurgeDue] = []] = await this.#connections.run(this.#statements.sweepDue, [
+      this.#now(),
+    ])
+    const { aheadMs, mayBeBack } = this.#steps.look(Number(now))
     if (mayBeBack) await this.#reschedule()
+    const hasLapsed = firstLapse !== null && Number(firstLapse) <= Number(now) - aheadMs
+    const expired = hasLapsed || hasEnded === true ? await this.#expire(limit, aheadMs) : []
+    return { expired, purged: isPurgeDue === true ? await this.#purge(limit) : [] }
+  }
+
+  async #expire(limit: number, aheadMs: number): Promise<Operation[]> {
     const rows = await this.#connections.run(this.#statements.lapsed, [this.#now(), limit, aheadMs])
     const now = Number(rows[0]?.[RECORD_WIDTH + 1])
     const saving = rows.map(toSeen).flatMap(({ operation, version }) => {
@@ -310,16 +319,8 @@ export class Writer {
     this.#steps.noteRescheduled()
   }
 
-  /** The store's clock. */
-  async #time(): Promise<number> {
-    const [row = []] = await this.#connections.run(this.#statements.time, [this.#now()])
-    return Number(row[0])
-  }
-
-  /** Deletes operations that have passed their retention. */
-  async purge(limit: number): Promise<SweepResult['purged']> {
+  async #purge(limit: number): Promise<SweepResult['purged']> {
     const rows = await this.#connections.run(this.#statements.purge, [this.#now(), limit])
-    await this.#connections.run(this.#statements.dropDurations, [])
     return rows.map(([id]) => id as string)
   }
 

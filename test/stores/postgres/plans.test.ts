@@ -74,6 +74,11 @@ const EXPECTED: Partial<Readonly<Record<StatementName, Expectation>>> = {
   holdings: { values: [null, SOME_ID, 1000], indexes: ['operations_launched', 'operations_running'], pages: 600 },
   holders: { values: [], indexes: ['operations_running'], pages: 600 },
   list: { values: ['orders', 'quiet', LAST_ID, 50, [0, 1, 2, 3, 4]], indexes: LISTED, pages: 250 },
+  listWaiting: {
+    values: ['orders', 'quiet', LAST_ID, 50],
+    indexes: ['operations_pkey', 'operations_waiting'],
+    pages: 250,
+  },
   queue: {
     values: [null, 'refunds'],
     indexes: ['durations_type', 'operations_delayed', 'operations_ready', 'operations_running'],
@@ -123,7 +128,12 @@ const EXPECTED: Partial<Readonly<Record<StatementName, Expectation>>> = {
   versions: { values: [null, [SOME_ID]], indexes: ['operations_pkey'], pages: 20 },
   save: { values: [null, JSON.stringify([SAVED])], indexes: ['operations_pkey'], pages: 100 },
   note: { values: [null, JSON.stringify([NOTED])], indexes: ['logs_pkey', 'operations_pkey'], pages: 100 },
-  lapsed: { values: [null, 200, 0], indexes: ['operations_ends_by', 'operations_running'], pages: 600 },
+  sweepDue: { values: [null], indexes: ['operations_ends_by', 'operations_purge', 'operations_running'], pages: 600 },
+  lapsed: {
+    values: [null, 200, 0],
+    indexes: ['operations_ends_by', 'operations_pkey', 'operations_running'],
+    pages: 600,
+  },
   purge: {
     values: [null, 200],
     indexes: ['logs_pkey', 'operations_pkey', 'operations_purge', 'payloads_pkey', 'steps_pkey'],
@@ -223,6 +233,5 @@ it('leaves out no statement on operations, and keeps the table of estimates sepa
     'noteDurations',
     'notify',
     'reschedule',
-    'time',
   ])
 })

@@ -91,6 +91,7 @@ const STATEMENTS: Readonly<Partial<Record<StatementName, Expectation>>> = {
   familyDue: { values: [100], pages: 20, rows: 10 },
   children: { values: [idOf(FIRST), [0, 1], idOf(FIRST), 100], pages: 20, rows: 10 },
   countChildren: { values: [idOf(FIRST)], pages: 20, rows: 10 },
+  sweepDue: { values: [null], pages: 100, rows: 10 },
   lapsed: { values: [null, 200, 0], pages: 100, rows: 10 },
   purge: { values: [null, 200], pages: 100, rows: 10 },
   // These come last: each leaves what it has rolled back to those after it.
@@ -148,6 +149,71 @@ describe.each(atLength<readonly Version[]>([18], VERSIONS))('on PostgreSQL %i', 
         }
       },
     )
+  })
+
+  describe('after thousands of operations have run since the last vacuum', () => {
+    const RAN = 20_000
+    const RUNNING = 20
+
+    let client: PoolClient
+    beforeAll(async () => {
+      client = await database.pool().connect()
+    })
+    afterAll(() => client.release())
+
+    it('what looks at all that runs passes what has ended once', async () => {
+      const schema = await prepare(client)
+      await insert(client, RAN, 'status, attempt', '1, 1')
+      await insert(client, RUNNING, 'status, attempt, lease_until', '1, 1, 1', FIRST + RAN)
+      await client.query(`UPDATE operations SET status = 2 WHERE lease_until IS NULL`)
+      const looks = { holders: [], holdings: [null, idOf(0), 1000], sweepDue: [null], lapsed: [null, 200, 0] }
+      for (const [name, values] of Object.entries(looks)) {
+        const { text } = statementsFor(`"${schema}"`)[name as StatementName]
+        for (const mode of ['force_custom_plan', 'force_generic_plan']) {
+          await explain(client, text, values, mode)
+          expect((await explain(client, text, values, mode)).pages, `${name}, ${mode}`).toBeLessThan(10 * RUNNING)
+        }
+      }
+    })
+  })
+
+  describe('the statements that every process sends again and again', () => {
+    let client: PoolClient
+    beforeAll(async () => {
+      client = await database.pool().connect()
+    })
+    afterAll(() => client.release())
+
+    it('are planned once for all values', async () => {
+      const schema = await prepare(client)
+      await burst(client)
+      await analyze(client)
+      const pool = database.pool({ max: 1 })
+      const store = postgresStore(pool, { schema })
+      await store.open()
+      const claim = {
+        holder: 'h',
+        leaseMs: 1000,
+        execution: null,
+        from: { types: [{ type: 'refunds', limit: 8 }], limit: 8 },
+      }
+      for (let count = 0; count < 12; count++) {
+        await store.holders()
+        await store.sweep(200)
+        await store.familyDue(500)
+        await store.webhooksDue(500)
+        await store.claim(claim)
+        await store.list({ type: 'pauses', owner: '', status: 'pending', limit: 1000 })
+      }
+      const { rows } = await pool.query('SELECT name, custom_plans, generic_plans FROM pg_prepared_statements')
+      const kept = rows
+        .filter(({ generic_plans: count }) => Number(count) > 0)
+        .map(({ name }) => name.replace(/^.*\//, ''))
+      expect(kept.sort()).toEqual(
+        expect.arrayContaining(['claim', 'familyDue', 'holders', 'listWaiting', 'sweepDue', 'webhooksDue']),
+      )
+      await store.close()
+    })
   })
 
   describe('a statement that was prepared while the tables were empty', () => {
