@@ -13,6 +13,7 @@ import {
   renameSync,
   rmSync,
   statSync,
+  utimesSync,
   writeFileSync,
 } from 'node:fs'
 import { basename, dirname, join } from 'node:path'
@@ -174,7 +175,11 @@ function keep(files: readonly File[], entries: readonly Entry[]): string {
   for (const { path, contents } of files) hash.update(path).update(contents)
   const folder = join(KEPT, hash.digest('hex').slice(0, 16))
   const hook = join(folder, 'hook.cjs')
-  if (existsSync(hook)) return hook
+  if (existsSync(hook)) {
+    // It is in use, so it is not old.
+    utimesSync(folder, new Date(), new Date())
+    return hook
+  }
   mkdirSync(KEPT, { recursive: true })
   for (const old of readdirSync(KEPT)) removeOld(join(KEPT, old))
   const made = mkdtempSync(join(KEPT, 'new-'))
@@ -184,8 +189,18 @@ function keep(files: readonly File[], entries: readonly Entry[]): string {
     writeFileSync(file, contents)
   }
   writeFileSync(join(made, 'hook.cjs'), hookOf(entries))
-  renameSync(made, folder)
+  moveOnce(made, folder)
   return hook
+}
+
+/** Another run may have made the same folder meanwhile. */
+function moveOnce(made: string, folder: string): void {
+  try {
+    renameSync(made, folder)
+  } catch (error) {
+    rmSync(made, { recursive: true, force: true })
+    if (!existsSync(folder)) throw error
+  }
 }
 
 function removeOld(folder: string): void {
