@@ -96,7 +96,7 @@ describe('waybill work', () => {
 
   test('exits with 0 once the queue is empty', async ({ lab }) => {
     const { store, url, submit } = await laid(lab)
-    const ids = [await submit({ do: 'return' }), await submit({ do: 'spin', ms: 300 }), await submit({ do: 'pid' })]
+    const ids = [await submit({ do: 'return' }), await submit({ do: 'block', ms: 300 }), await submit({ do: 'pid' })]
     const args = ['work', handlers, '--store', url, '--until-idle', '--idle', '0s', '--concurrency', '1']
     expect(await waybillProcess(args)).toMatchObject({ code: 0, err: '' })
     for (const id of ids) expect((await recordOf(store, id)).status).toBe('completed')

@@ -70,7 +70,7 @@ describe('the API', () => {
 describe('an execution', () => {
   test('drains the backlog and deletes its message at the end', async ({ lab }) => {
     const { queue, store, args, submit } = await laid(lab)
-    const ids = [await submit({ do: 'return' }), await submit({ do: 'spin', ms: 300 })]
+    const ids = [await submit({ do: 'return' }), await submit({ do: 'block', ms: 300 })]
     await until(() => queue.living.length === 1)
     expect(await command(args)).toMatchObject({ code: 0, err: '' })
     for (const id of ids) expect((await hasFinished(store, id)).status).toBe('completed')

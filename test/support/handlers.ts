@@ -13,8 +13,10 @@ export type Act =
   | { readonly do: 'die'; readonly signal: 'SIGKILL' | 'SIGABRT' }
   /** Takes all the memory there is. */
   | { readonly do: 'fill' }
-  /** Computes for this many milliseconds without a pause, and returns. */
-  | { readonly do: 'spin'; readonly ms: number }
+  /** Blocks its process for this many milliseconds, as a long computation does, and returns. */
+  | { readonly do: 'block'; readonly ms: number }
+  /** Waits until there is such a file, whatever it is told, and returns. */
+  | { readonly do: 'await-file'; readonly file: string }
   /** Notes `began` in the log, records a step, waits for the event `go`, and returns its value with the outcome of the step. */
   | { readonly do: 'await-event' }
   /** Waits to be told to stop, notes the reason's name in the log, and throws it. */

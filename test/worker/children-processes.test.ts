@@ -5,6 +5,7 @@ import { sqliteStore } from 'waybill/stores/sqlite'
 import type { Waybill } from '../../src/waybill.ts'
 import { isGone, pidOf, programOf, worker } from '../support/children.ts'
 import { type Act, type Ending, handlerFile, play, plays } from '../support/handlers.ts'
+import { controlTimeouts, LONG_MS } from '../support/timeouts.ts'
 import {
   hasFinished,
   hasStatus,
@@ -46,10 +47,12 @@ describe('the processes of a handler end with its child', () => {
   })
 
   test('after a timeout', async ({ lab }) => {
-    const hasty = plays({ attempts: 1, timeout: 1500 })
+    const advance = controlTimeouts(lab)
+    const hasty = plays({ attempts: 1, timeout: LONG_MS })
     const waybill = await lab.waybill([hasty], worker({ gracePeriod: 100 }))
     const id = await submit(waybill, hasty, play({ do: 'start-program' }))
     const program = await programOf(waybill, id)
+    advance(LONG_MS)
     await hasStatus(waybill.store, id, 'failed')
     await until(() => isGone(program))
   })
@@ -106,10 +109,13 @@ describe('a run that a child has not begun', () => {
   })
 
   test('is handed back after its timeout, and its child is ended', async ({ lab }) => {
-    const hasty = plays({ attempts: 1, timeout: 2000 })
+    const advance = controlTimeouts(lab)
+    const hasty = plays({ attempts: 1, timeout: LONG_MS })
     const waybill = await lab.waybill([hasty], worker({ gracePeriod: 100 }))
     const pid = await frozen(waybill)
     const id = await submit(waybill, hasty, play({ do: 'pid' }))
+    await hasStatus(waybill.store, id, 'running')
+    advance(LONG_MS)
     expect(await resultOf(waybill.store, id)).not.toBe(pid)
     expect(await recordOf(waybill.store, id)).toMatchObject({ attempt: 2, lost: 0, released: 1 })
     await until(() => isGone(pid))
@@ -158,7 +164,7 @@ test('a child that writes much to standard error is slowed down, and its worker 
   const mib = 64
   const flood = await perform(waybill, { do: 'flood', mib })
   await when(waybill.store, flood, ({ progress }) => (progress?.fraction ?? 0) > 0)
-  await resultOf(waybill.store, await perform(waybill, { do: 'spin', ms: 3000 }))
+  await resultOf(waybill.store, await perform(waybill, { do: 'block', ms: 3000 }))
   const { progress, status } = await recordOf(waybill.store, flood)
   expect({ status, stands: (progress?.fraction ?? 1) < 0.5 }).toEqual({ status: 'running', stands: true })
   let read = 0

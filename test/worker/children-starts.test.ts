@@ -1,4 +1,4 @@
-import { existsSync, readFileSync } from 'node:fs'
+import { existsSync, readFileSync, writeFileSync } from 'node:fs'
 import { describe, expect } from 'vitest'
 import { defineOperation, handler } from 'waybill'
 import type { Waybill } from '../../src/waybill.ts'
@@ -7,6 +7,7 @@ import { isGone, pidOf, worker } from '../support/children.ts'
 import { type Act, handlerFile, play, plays } from '../support/handlers.ts'
 import { QUIET_HOST } from '../support/quiet-host.ts'
 import { FIRST_ATTEMPT } from '../support/task.ts'
+import { controlTimeouts, LONG_MS } from '../support/timeouts.ts'
 import {
   hasFinished,
   hasStatus,
@@ -33,6 +34,12 @@ function setVariable(lab: TestContext, name: string, value: string): () => void 
   const unset = () => void delete process.env[name]
   lab.onEnd(unset)
   return unset
+}
+
+/** The process that hangs, which it has written to the file. */
+async function hangingProcess(file: string): Promise<number> {
+  await until(() => existsSync(file) && readFileSync(file, 'utf8') !== '')
+  return Number(readFileSync(file, 'utf8'))
 }
 
 function textsOf(logger: KeptLog): string {
@@ -108,38 +115,42 @@ describe('a worker whose next children cannot start', () => {
     expect(first).not.toBe(second)
   })
 
-  test('is not blocked by one that hangs: cancels, timeouts and its other children work', async ({ lab }) => {
+  test('is not blocked by one that hangs: cancels and its other children work', async ({ lab }) => {
+    const advance = controlTimeouts(lab)
     const logger = new KeptLog()
-    const hasty = plays({ timeout: 1500 })
-    const waybill = await lab.waybill([hasty], {
+    const waybill = await lab.waybill([type], {
       logger,
-      ...worker({ handlers: handlerFile('hanging'), concurrency: 2, startTimeout: 6000 }),
+      ...worker({ handlers: handlerFile('hanging'), concurrency: 2, startTimeout: LONG_MS }),
     })
-    const file = lab.file()
-    const busy = await submit(waybill, hasty, play({ do: 'spin', ms: 1000 }, { do: 'return' }))
+    const [gate, file] = [lab.file(), lab.file()]
+    const busy = await perform(waybill, { do: 'await-file', file: gate })
     await pidOf(waybill, busy)
     setVariable(lab, 'TEST_HANGING', file)
-    const canceled = await submit(waybill, hasty, play({ do: 'return' }))
-    await hasStatus(waybill.store, canceled, 'running')
+    const canceled = await perform(waybill, { do: 'return' })
+    const pid = await hangingProcess(file)
+    expect((await recordOf(waybill.store, canceled)).status).toBe('running')
     await waybill.operations.cancel(canceled, '')
     await hasStatus(waybill.store, canceled, 'canceled')
-    const waiting = await submit(waybill, hasty, play({ do: 'return', value: 'served' }))
+    const waiting = await perform(waybill, { do: 'return', value: 'served' })
+    writeFileSync(gate, '')
+    expect(await resultOf(waybill.store, busy)).toBe('found')
     expect(await resultOf(waybill.store, waiting)).toBe('served')
-    await until(() => textsOf(logger).includes('did not load within 6 s'))
-    await until(() => isGone(Number(readFileSync(file, 'utf8'))))
+    advance(LONG_MS)
+    await until(() => textsOf(logger).includes(`did not load within ${LONG_MS / 1000} s`))
+    await until(() => isGone(pid))
   })
 
   test('counts no attempt if the timeout passes before one is ready', async ({ lab }) => {
-    const hasty = plays({ attempts: 1, timeout: 500 })
-    const waybill = await lab.waybill(
-      [hasty],
-      worker({ handlers: handlerFile('hanging'), startTimeout: 2000, maxAttemptsPerChild: 1 }),
-    )
-    const repair = setVariable(lab, 'TEST_HANGING', lab.file())
-    await resultOf(waybill.store, await submit(waybill, hasty, play({ do: 'return' })))
+    const hasty = plays({ attempts: 1, timeout: 2000 })
+    const waybill = await lab.waybill([hasty], worker({ handlers: handlerFile('hanging'), maxAttemptsPerChild: 1 }))
+    const file = lab.file()
+    const repair = setVariable(lab, 'TEST_HANGING', file)
+    // Takes the child that has loaded, also where its timeout ends it.
+    await hasFinished(waybill.store, await submit(waybill, hasty, play({ do: 'return' })))
     const id = await submit(waybill, hasty, play({ do: 'return', value: 'in the end' }))
     await when(waybill.store, id, ({ released }) => released > 0)
     repair()
+    process.kill(await hangingProcess(file), 'SIGKILL')
     expect(await resultOf(waybill.store, id)).toBe('in the end')
   })
 
@@ -182,10 +193,10 @@ test('a child that ends because it is idle never gets a run', async ({ lab }) =>
   const context = { host: QUIET_HOST, signal: new AbortController().signal, graceMs: () => 1000, onError: () => {} }
   for (let round = 0; round < 15; round++) {
     const runs = Array.from({ length: concurrency }, async (_, index) => {
-      const input = JSON.stringify(play({ do: 'spin', ms: (index + round) % 4 }))
+      const input = JSON.stringify(play({ do: 'block', ms: (index + round) % 4 }))
       return await runner.run({ ...FIRST_ATTEMPT, id: `${round}-${index}`, type: type.name, input }, context)
     })
-    expect(await Promise.all(runs)).toEqual(runs.map(() => ({ kind: 'completed', output: '"spun"' })))
+    expect(await Promise.all(runs)).toEqual(runs.map(() => ({ kind: 'completed', output: '"blocked"' })))
     // As long as a child may rest: it ends while the next runs are given out.
     await new Promise(resolve => setTimeout(resolve, 1))
   }

@@ -6,6 +6,7 @@ import { sqliteStore } from 'waybill/stores/sqlite'
 import type { Waybill, WorkerOptions } from '../../src/waybill.ts'
 import { isGone, pidOf, worker } from '../support/children.ts'
 import { type Act, handlerFile, play, plays } from '../support/handlers.ts'
+import { controlTimeouts, LONG_MS } from '../support/timeouts.ts'
 import {
   faultyStore,
   hasFinished,
@@ -108,7 +109,7 @@ describe('children', () => {
     const waybill = await lab.waybill([type], worker())
     const ghost = await perform(waybill, { do: 'haunt' })
     expect(await resultOf(waybill.store, ghost)).toBe('gone')
-    const next = await perform(waybill, { do: 'spin', ms: 50 }, { do: 'return' })
+    const next = await perform(waybill, { do: 'block', ms: 50 }, { do: 'return' })
     const waiting = await perform(waybill, { do: 'wait' })
     await hasFinished(waybill.store, next)
     await until(async () => (await logOf(waybill.store, waiting)).length > 0)
@@ -158,7 +159,7 @@ describe('a crash of a child', () => {
 describe('a child that ignores', () => {
   test('a cancel is killed after the grace time, and the next operation runs in a new child', async ({ lab }) => {
     const waybill = await lab.waybill([type], worker({ gracePeriod: 200 }))
-    const id = await perform(waybill, { do: 'spin', ms: 60_000 })
+    const id = await perform(waybill, { do: 'block', ms: 60_000 })
     const pid = await pidOf(waybill, id)
     await waybill.operations.cancel(id, '')
     const next = await perform(waybill, { do: 'pid' })
@@ -168,18 +169,24 @@ describe('a child that ignores', () => {
   })
 
   test('a timeout is killed after the grace time, which costs one attempt', async ({ lab }) => {
-    const hasty = plays({ attempts: 2, timeout: 2000 })
+    const advance = controlTimeouts(lab)
+    const hasty = plays({ attempts: 2, timeout: LONG_MS })
     const waybill = await lab.waybill([hasty], worker({ gracePeriod: 100 }))
     const id = await submit(waybill, hasty, play({ do: 'ignore' }, { do: 'return', value: 'in time' }))
+    await pidOf(waybill, id)
+    advance(LONG_MS)
     expect(await resultOf(waybill.store, id)).toBe('in time')
     expect((await recordOf(waybill.store, id)).history[0]).toMatchObject({ error: { code: 'attempt-timeout' } })
   })
 })
 
 test('a handler in a child gets the reason to stop', async ({ lab }) => {
-  const hasty = plays({ attempts: 1, timeout: 1000 })
+  const advance = controlTimeouts(lab)
+  const hasty = plays({ attempts: 1, timeout: LONG_MS })
   const waybill = await lab.waybill([hasty], worker({ concurrency: 2 }))
   const late = await submit(waybill, hasty, play({ do: 'wait' }))
+  await pidOf(waybill, late)
+  advance(LONG_MS)
   expect(await hasFinished(waybill.store, late)).toMatchObject({ status: 'failed', error: { code: 'attempt-timeout' } })
   expect(await logOf(waybill.store, late)).toContain('TimeoutError')
 
@@ -193,8 +200,8 @@ test('a handler in a child gets the reason to stop', async ({ lab }) => {
 
 test('a handler that computes for longer than its lease does not lose it', async ({ lab }) => {
   const waybill = await lab.waybill([type], worker({ leaseDuration: 3000 }))
-  const id = await perform(waybill, { do: 'spin', ms: 7000 })
-  expect(await resultOf(waybill.store, id)).toBe('spun')
+  const id = await perform(waybill, { do: 'block', ms: 7000 })
+  expect(await resultOf(waybill.store, id)).toBe('blocked')
   expect(await recordOf(waybill.store, id)).toMatchObject({ attempt: 1, lost: 0 })
 })
 
@@ -204,7 +211,7 @@ test('when its parent is killed, a child ends even while it computes, and anothe
   const path = lab.file()
   const parent = await startWorkerProcess(lab, path)
   const waybill = await lab.waybill([type], { store: sqliteStore({ path }) })
-  const id = await perform(waybill, { do: 'spin', ms: 120_000 }, { do: 'return', value: 'taken over' })
+  const id = await perform(waybill, { do: 'block', ms: 120_000 }, { do: 'return', value: 'taken over' })
   const pid = await pidOf(waybill, id)
   parent.kill('SIGKILL')
   await lab.waybill([type], { store: sqliteStore({ path }), ...worker() })
