@@ -25,7 +25,10 @@ export interface AttendanceOptions {
 export const STAY_MS = 250
 /** How often a process that does not listen looks for a free seat, in milliseconds. */
 const SEARCH_MS = 500
-/** How often requests that wait read their operations where this process does not listen, in milliseconds. */
+/**
+ * How often requests that wait read their operations where this process does not listen, in milliseconds. The first one
+ * looks for a free seat as well, but no more often than that.
+ */
 const WAITING_POLL_MS = 50
 /** A process that needs no hint soon listens for a moment from time to time, to learn how frequent they are. */
 const REST_MS = 30_000
@@ -88,7 +91,7 @@ export class Attendance {
         polledAt = now
         audience.sendToWork({ kind: 'unknown' })
       }
-      if (!isNew && now - searchedAt < POLL_PART * SEARCH_MS) continue
+      if (now - searchedAt < (isNew ? WAITING_POLL_MS : POLL_PART * SEARCH_MS)) continue
       searchedAt = now
       if (await this.#mayReturn(now - beganAt)) return
     }
