@@ -22,6 +22,7 @@ import type { Dialect, OperationView } from './dialects/dialect.ts'
 import { type Asked, mediaResponse } from './media-response.ts'
 import { type HttpRequest, type HttpResponse, header, json, jsonText, problemResponse } from './message.ts'
 import { delayMs, idempotencyKey, traceparent, wantsEvents } from './request-headers.ts'
+import type { StatusAnswers } from './status-answers.ts'
 import { eventStream } from './status-stream.ts'
 import { readInput } from './submitted-input.ts'
 
@@ -33,6 +34,7 @@ export interface ResourceOptions {
   /** What comes before every URL that is sent to a client. */
   readonly base: string
   readonly dialect: Dialect
+  readonly answers: StatusAnswers
   /** The longest time that a request waits, in milliseconds. */
   readonly maxWaitMs: number
 }
@@ -72,13 +74,33 @@ export class Resource {
   async status(request: HttpRequest): Promise<HttpResponse> {
     if (wantsEvents(request)) return this.#events(await this.#find(request), request)
     const preferences = preferencesOf(request)
+    if (preferences === NO_PREFERENCES) return await this.#statusAtOnce(request)
     const known = header(request, 'If-None-Match')
     const wanted = (now: Operation) => isFinal(now.status) || (known !== undefined && !matches(known, etagOf(now)))
     const { now, applied } = await this.#findAndHold(request, preferences, wanted)
     const dialect = preferences.respondAsync ? accepted : this.#options.dialect
     const answer = await dialect.status(await this.view(now, withoutRange(request)))
-    const own = isFinal(now.status) ? {} : { ETag: etagOf(now), 'Cache-Control': 'private, no-cache' }
-    return withHeaders(answer, { Vary: 'Prefer, Accept', ...own, ...preferenceHeaders(preferences, applied) })
+    return withHeaders(answer, { ...statusHeaders(now), ...preferenceHeaders(preferences, applied) })
+  }
+
+  /** Sends the last answer again if nothing has changed. */
+  async #statusAtOnce(request: HttpRequest): Promise<HttpResponse> {
+    const { answers, dialect } = this.#options
+    const known = answers.get(request.params.id ?? '')
+    const now = await (known === undefined
+      ? this.#find(request)
+      : this.#operations.findAgain(known.operation, request.owner, this.type))
+    const last = now === known?.operation ? known : undefined
+    const links = last?.document.links ?? this.#linksOf(now)
+    const document = await this.#operations.document(now, links, last?.document)
+    if (last !== undefined && document === last.document) return last.answer
+    const answer = withHeaders(
+      await dialect.status(this.#viewOf(now, document, withoutRange(request))),
+      statusHeaders(now),
+    )
+    if (isFinal(now.status)) answers.delete(now.id)
+    else if (dialect.isRepeatable) answers.set({ operation: now, document, answer })
+    return answer
   }
 
   /** GET /orders/{id} */
@@ -108,10 +130,14 @@ export class Resource {
    * @param asked the request for the result
    */
   async view(operation: Operation, asked?: Asked): Promise<OperationView> {
+    return this.#viewOf(operation, await this.document(operation), asked)
+  }
+
+  #viewOf(operation: Operation, document: StatusDocument, asked?: Asked): OperationView {
     return {
       operation,
       type: this.type,
-      document: await this.document(operation),
+      document,
       result: () => this.#result(operation, asked),
       output: async () => {
         const output = await this.#operations.output(operation)
@@ -245,6 +271,12 @@ async function located(view: OperationView): Promise<HttpResponse> {
 /** Weak: the document also has estimates, which change while the operation does not. */
 function etagOf(operation: Operation): string {
   return `W/"${operation.version}"`
+}
+
+function statusHeaders(operation: Operation): Record<string, string> {
+  const Vary = 'Prefer, Accept'
+  if (isFinal(operation.status)) return { Vary }
+  return { Vary, ETag: etagOf(operation), 'Cache-Control': 'private, no-cache' }
 }
 
 function finalHeaders(operation: Operation): Record<string, string> {

@@ -48,6 +48,7 @@ import {
 import { Monitor, namesCancel, namesRetry } from './monitor.ts'
 import { Resource } from './resource.ts'
 import { type OwnRoute, type Route, route } from './route.ts'
+import { StatusAnswers } from './status-answers.ts'
 import type { Surface } from './surface.ts'
 import { readWait, sendCallback, sendEvent } from './wait-events.ts'
 
@@ -143,10 +144,11 @@ export function createRoutes(waybill: Waybill, options: ApiOptions = {}): readon
   const further = surfaceRoutes(waybill, { ...options, base })
   const reserved = new Set([...RESERVED, ...further.map(({ path }) => path.split('/')[1])])
   const resources = new Map<string, Resource>()
+  const answers = new StatusAnswers()
   for (const type of operations.types.values()) {
     if (reserved.has(type.name))
       throw new TypeError(`An operation type cannot be named "${type.name}": the API uses that path itself.`)
-    resources.set(type.name, new Resource(type, { operations, webhooks, base, dialect, maxWaitMs }))
+    resources.set(type.name, new Resource(type, { operations, webhooks, base, dialect, answers, maxWaitMs }))
   }
   const own = [...resources.values()].flatMap(resource => resourceRoutes(waybill, resource, { ...options, base }))
   const metrics = options.metrics === false ? [] : [metricsRoute(waybill)]

@@ -138,7 +138,12 @@ export class QueueModel {
       return { retryAfterMs: clamp(Math.max(wait, waited * END_PROBABILITY)), ...position }
     }
     const soonest = wait + quantile(this.#durations, END_PROBABILITY)
-    return { ...estimateOf(now, soonest, wait + quantile(this.#durations, 0.5)), ...position }
+    const likely = wait + quantile(this.#durations, 0.5)
+    const expected = estimateOf(now, soonest, likely)
+    if (delayed) return expected
+    // The place is of the time of the reading, and so is the end: it stays the same until the queue is read again.
+    const since = Math.min(now, this.#readAt)
+    return { ...expected, completionAt: Math.max(now, since + Math.round(likely)), ...position }
   }
 
   /**

@@ -16,6 +16,7 @@ import { isFor, type RecordedChild, recordedChildren, type Wait } from '../model
 import type { Metrics, QueueReading } from '../observability/metrics.ts'
 import { inSpan, traceparentOf } from '../observability/tracing.ts'
 import type { Acceptance, LogLine, OperationStore, Store, WithOutput } from '../stores/store.ts'
+import { isId } from '../util/is-id.ts'
 import { Admission } from './admission.ts'
 import { attemptsOf, type RunningAttempt } from './attempts-of.ts'
 import { type Durations, Estimator } from './estimator.ts'
@@ -122,10 +123,12 @@ export class Operations {
     if (acceptance.kind === 'refused') {
       throw await this.#admission.describeRefusal(type, acceptance.limit, request.transaction === undefined)
     }
-    if (acceptance.kind === 'known') return replayOf(acceptance.operation, submission)
+    const { kind, operation } = acceptance
+    const replayed = kind === 'known'
+    if (replayed && operation.fingerprint !== submission.fingerprint) throw problemError('idempotency-key-reused')
     // Observers of the store do not see what the caller has not committed yet, so it is counted here.
-    if (request.transaction !== undefined) this.#metrics?.accepted(type.name)
-    return { operation: acceptance.operation, replayed: false }
+    if (!replayed && request.transaction !== undefined) this.#metrics?.accepted(type.name)
+    return { operation, replayed }
   }
 
   /**
@@ -165,6 +168,11 @@ export class Operations {
   async find(id: string, owner: string, type?: AnyOperationType): Promise<Operation> {
     // A string that cannot be an id is not looked up: the answer is `not-found` in any case.
     return this.#checkFound(isId(id) ? await orUnavailable(this.#store.read(id)) : undefined, owner, type)
+  }
+
+  /** Finds an operation again. Returns `known` itself if the store can tell that nothing but its lease has changed. */
+  async findAgain(known: Operation, owner: string, type?: AnyOperationType): Promise<Operation> {
+    return this.#checkFound(await orUnavailable(this.#store.read(known.id, known)), owner, type)
   }
 
   #checkFound(operation: Operation | undefined, owner: string, type: AnyOperationType | undefined): Operation {
@@ -432,18 +440,8 @@ export class Operations {
     return recordedChildren(await orUnavailable(this.#store.steps(id)))
   }
 
-  /** Makes the status document that a client gets of an operation. */
-  document(operation: Operation, links: Links): Promise<StatusDocument> {
-    return this.#documents.of(operation, links)
+  /** Makes the status document that a client gets. Returns `last`, made of the same record, if it is still right. */
+  document(operation: Operation, links: Links, last?: StatusDocument): Promise<StatusDocument> {
+    return this.#documents.of(operation, links, last)
   }
-}
-
-/** @throws {ProblemError} `idempotency-key-reused` when the key was used with a different body */
-function replayOf(operation: Operation, { fingerprint: body }: Submission): Submitted {
-  if (operation.fingerprint !== body) throw problemError('idempotency-key-reused')
-  return { operation, replayed: true }
-}
-
-function isId(id: string): boolean {
-  return /^[0-9a-f]{8}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{12}$/.test(id)
 }

@@ -30,13 +30,15 @@ export class StatusDocuments {
     this.#whyWaiting = whyWaiting
   }
 
-  async of(operation: Operation, links: Links): Promise<StatusDocument> {
+  /** @param last a document of the same record: returned itself if it would be the same again */
+  async of(operation: Operation, links: Links, last?: StatusDocument): Promise<StatusDocument> {
     // Awaits only what must be read: each await takes a turn of the queue of promises.
     const expected = isFinal(operation.status)
       ? undefined
       : (this.#estimator.estimateAtOnce(operation) ?? (await this.#estimated(operation)))
     const children = hasChildren(operation) ? await this.#childrenOf(operation) : undefined
     const reason = waitingFor(operation, expected, this.#whyWaiting(operation.type), children)
+    if (last !== undefined && children === undefined && isSame(last, reason, expected)) return last
     const document = toDocument(operation, links, reason, expected)
     return children === undefined ? document : { ...document, children }
   }
@@ -77,8 +79,8 @@ function toDocument(
     maxAttempts: operation.maxAttempts,
     progress: operation.progress ?? undefined,
     queuePosition: expected?.queuePosition,
-    estimatedCompletionAt: time(expected?.completionAt),
-    retryAfter: expected === undefined ? 0 : Math.ceil(expected.retryAfterMs / 1000),
+    estimatedCompletionAt: completionTime(expected),
+    retryAfter: retryAfterOf(expected),
     cancelRequested: operation.cancelRequested,
     waitingFor: reason,
     waits: waitsOf(operation, links),
@@ -87,6 +89,24 @@ function toDocument(
     links,
   }
   return document as StatusDocument
+}
+
+function completionTime(expected: Estimate | undefined): string | undefined {
+  return expected?.completionAt === undefined ? undefined : isoTime(expected.completionAt)
+}
+
+function retryAfterOf(expected: Estimate | undefined): number {
+  return expected === undefined ? 0 : Math.ceil(expected.retryAfterMs / 1000)
+}
+
+/** Whether a document has everything that does not come from the record, as {@link toDocument} would write it now. */
+function isSame(last: StatusDocument, reason: string | undefined, expected: Estimate | undefined): boolean {
+  return (
+    last.queuePosition === expected?.queuePosition &&
+    last.retryAfter === retryAfterOf(expected) &&
+    last.waitingFor === reason &&
+    last.estimatedCompletionAt === completionTime(expected)
+  )
 }
 
 function waitsOf(operation: Operation, links: Links): StatusDocument['waits'] {

@@ -166,8 +166,13 @@ export interface OperationStore {
    */
   acceptWithin?(submission: Submission, transaction: unknown): Promise<Acceptance>
 
-  /** Reads an operation; undefined where there is none. */
-  read(id: string): Promise<Operation | undefined>
+  /**
+   * Reads an operation; undefined where there is none.
+   *
+   * @param known a record of it that was read before. If nothing but its lease has changed since, a store may return
+   * `known` itself, so that it need not read the whole record
+   */
+  read(id: string, known?: Operation): Promise<Operation | undefined>
 
   /** Finds the operation that an idempotency key has created; undefined if there is none. */
   findByKey(type: string, owner: string, key: string): Promise<Operation | undefined>

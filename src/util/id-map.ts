@@ -95,8 +95,8 @@ function places<Content>(count = FIRST_SIZE): (Content | undefined)[] {
   return new Array<Content | undefined>(count).fill(undefined)
 }
 
-/** Ids differ at their ends: they begin with a time. */
-function hash(id: string): number {
+/** A number that depends on the end of an id: ids begin with a time. */
+export function hash(id: string): number {
   let mixed = 0
   for (let at = Math.max(0, id.length - 8); at < id.length; at++) mixed = (Math.imul(mixed, 31) + id.charCodeAt(at)) | 0
   return mixed ^ (mixed >>> 15)

@@ -2,34 +2,18 @@
  * A time limit for promises. The limit is the same for all of them, so one timer serves all. On a path that every
  * request takes, one timer for each promise would cost more than the work.
  */
+import { Link } from './ring.ts'
 
 /** A promise that waits, in a ring with those before and after it. */
-class Waiting {
-  before: Waiting = this
-  after: Waiting = this
+class Waiting extends Link {
   /** When its time is up, by the monotonic clock. */
   readonly until: number
   readonly reject: (error: Error) => void
 
   constructor(until: number, reject: (error: Error) => void) {
+    super()
     this.until = until
     this.reject = reject
-  }
-
-  /** Joins a ring as its last. */
-  join(ring: Waiting): void {
-    this.before = ring.before
-    this.after = ring
-    this.before.after = this
-    ring.before = this
-  }
-
-  /** What has left refers to nothing any more: it would keep all that came later from being collected. */
-  leave(): void {
-    this.before.after = this.after
-    this.after.before = this.before
-    this.before = this
-    this.after = this
   }
 }
 

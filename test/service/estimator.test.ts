@@ -75,6 +75,14 @@ describe('an estimate of a pending operation', () => {
     expect(retryAfterMs).toBeLessThanOrEqual(31_000)
   })
 
+  it('expects the same end until the queue is read again, and none in the past', () => {
+    const view = { ready: ['x', 'a'], depth: 2, durations: alike(3000) }
+    const model = new QueueModel({ ...EMPTY, ...view }, NOW)
+    const [first, later, late] = [1, 400, 60_000].map(after => model.estimate(pending(), NOW + after).completionAt)
+    expect(later).toBe(first)
+    expect(late).toBe(NOW + 60_000)
+  })
+
   it('expects a later end with more operations before it, and an earlier one with more concurrency', () => {
     const view = (ahead: number, slots: number) => ({
       ready: [...Array.from({ length: ahead }, (_, index) => `x${index}`), 'a'],

@@ -9,6 +9,7 @@ import { type HttpResponse, json } from '../message.ts'
 import type { Dialect, OperationView } from './dialect.ts'
 
 export const accepted: Dialect = {
+  isRepeatable: true,
   describe: DIALECT_DESCRIPTIONS.accepted,
   status: async view => (isFinal(view.operation.status) ? await view.result() : pending(view)),
   cancel: async view => pending(view),

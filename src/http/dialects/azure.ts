@@ -18,6 +18,7 @@ const STATUS_NAMES: Record<Status, string> = {
 }
 
 export const azure: Dialect = {
+  isRepeatable: true,
   describe: DIALECT_DESCRIPTIONS.azure,
   status: monitor,
   cancel: monitor,

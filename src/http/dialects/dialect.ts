@@ -27,6 +27,11 @@ export interface OperationView {
  * A method that rejects is answered with 500.
  */
 export interface Dialect extends DescribedDialect {
+  /**
+   * Whether the answer about an unfinished operation depends only on its record and its status document. Then it is
+   * sent again, without a call of `status`, until one of them changes. Default false.
+   */
+  readonly isRepeatable?: boolean
   /** Answers a GET of the status URL. */
   status(view: OperationView): Promise<HttpResponse>
   /** Answers a cancel that was done, or that the running handler will receive. */

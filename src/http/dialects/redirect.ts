@@ -9,6 +9,7 @@ import { json } from '../message.ts'
 import type { Dialect } from './dialect.ts'
 
 export const redirect: Dialect = {
+  isRepeatable: true,
   describe: DIALECT_DESCRIPTIONS.redirect,
   status: async ({ document }) => {
     if (isFinal(document.status)) return json(303, document, { Location: document.links.result })

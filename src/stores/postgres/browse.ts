@@ -1,11 +1,12 @@
 /** Searches the operations of all owners. Each call reads a bounded number of them. */
 import type { Operation } from '../../model/operation.ts'
 import { STATUSES } from '../../model/protocol.ts'
+import { isId } from '../../util/is-id.ts'
 import { decided, fitsQuery, idBounds, isFiltered, partText, tagText } from '../browsing.ts'
 import { BROWSE_LIMIT, type BrowsePage, type BrowseQuery } from '../store.ts'
 import { listedIds } from './listed.ts'
 import type { Row } from './pool.ts'
-import { FIRST_ID, isId, LAST_ID, RECORD_WIDTH, recordOf, toOperation } from './rows.ts'
+import { FIRST_ID, LAST_ID, RECORD_WIDTH, recordOf, toOperation } from './rows.ts'
 
 /** A statement for one query, with its values. It runs rarely, and is not prepared. */
 export interface BrowseStatement {

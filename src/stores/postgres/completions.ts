@@ -1,6 +1,6 @@
 /** Changes that complete attempts. They are the most frequent changes, and have statements of their own. */
 import type { Change, Operation } from '../../model/operation.ts'
-import { isId } from './rows.ts'
+import { isId } from '../../util/is-id.ts'
 
 /** A requested change. */
 export interface ChangeItem {

@@ -1,11 +1,12 @@
 /** For operators: searches all operations, and moves whole operations from one store to another. */
+
+import { isId } from '../../util/is-id.ts'
 import { type BrowsePage, type BrowseQuery, type Dump, LOG_LIMIT, type LogLine, type RecordedError } from '../store.ts'
 import { browse } from './browse.ts'
 import { BEGIN, COMMIT, type Connections, ROLLBACK, type Statement, send } from './connections.ts'
 import type { PostgresClient, Row } from './pool.ts'
 import {
   FIRST_ID,
-  isId,
   outputOf,
   RECORD_WIDTH,
   RESTORED_COLUMNS,

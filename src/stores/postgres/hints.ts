@@ -2,8 +2,9 @@
  * The content of notifications: hints for other processes. It is short, since PostgreSQL accepts less than 8,000 bytes
  * in each.
  */
+
+import { isId } from '../../util/is-id.ts'
 import type { Hint } from '../store.ts'
-import { isId } from './rows.ts'
 
 /** The kinds of hints that contain a name: of a type, an operation, or a look. */
 const KINDS = ['ready', 'changed', 'cancel', 'ended', 'idle'] as const

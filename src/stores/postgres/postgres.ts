@@ -12,6 +12,7 @@
 import type { Change, Operation } from '../../model/operation.ts'
 import { STATUSES } from '../../model/protocol.ts'
 import type { Submission } from '../../model/submission.ts'
+import { isId } from '../../util/is-id.ts'
 import type {
   Acceptance,
   ActiveOperation,
@@ -54,7 +55,6 @@ import { ReadLanes } from './read-lanes.ts'
 import {
   countedChildren,
   FIRST_ID,
-  isId,
   LAST_ID,
   RECORD_WIDTH,
   renewalsOf,

@@ -382,11 +382,6 @@ export function renewalsOf(leases: readonly Lease[], rows: readonly Row[]): Rene
   return leases.map(({ id, attempt }) => answers.get(`${id}/${attempt}`) ?? { kind: 'lost' })
 }
 
-/** Whether a string is an id as Waybill makes them. No other string can be the key of a row. */
-export function isId(id: string): boolean {
-  return /^[0-9a-f]{8}(?:-[0-9a-f]{4}){3}-[0-9a-f]{12}$/.test(id)
-}
-
 /** Before every id there is. */
 export const FIRST_ID = '00000000-0000-0000-0000-000000000000'
 /** After every id there is. */

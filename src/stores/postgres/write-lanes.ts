@@ -1,6 +1,7 @@
 /** Writes submissions, changes and notes. Calls that arrive during a write are combined in the next one. */
 import type { Operation, Outcome } from '../../model/operation.ts'
 import type { Submission } from '../../model/submission.ts'
+import { isId } from '../../util/is-id.ts'
 import type { Acceptance } from '../store.ts'
 import { BUSY } from './busy-lane.ts'
 import type { Claims } from './claims.ts'
@@ -9,7 +10,6 @@ import type { Durations } from './durations.ts'
 import { type Hub, isReady } from './hub.ts'
 import { keyOfSubmission, Lanes } from './lanes.ts'
 import { isPlain } from './plain-submissions.ts'
-import { isId } from './rows.ts'
 import type { NoteItem, Telling, Writer } from './writer.ts'
 
 /** Options of {@link WriteLanes}. */

@@ -1,10 +1,18 @@
 /** The statements that only read. They run on a connection of the event loop. */
 import type { LogLine } from '../store.ts'
-import type { Database, Row, Statement } from './database.ts'
+import { type Database, type Row, type Statement, withArrays } from './database.ts'
 import type { ErrorRow } from './error-rows.ts'
 import { HOLDER_NAME } from './holders.ts'
 import { ID } from './keys.ts'
-import { prepareRecords, RECORD_OF_ID, RECORD_WITH_OUTPUT, RECORDS, type RecordQuery } from './rows.ts'
+import {
+  prepareRecords,
+  RECORD_OF_ID,
+  RECORD_WITH_OUTPUT,
+  RECORDS,
+  type RecordQuery,
+  STAMP_OF_ID,
+  type Stamp,
+} from './rows.ts'
 
 /** The rows of each read, except for reads of whole records. */
 interface Selected {
@@ -27,9 +35,9 @@ interface Selected {
 }
 
 /** Prepared reads. */
-export type Reads = { readonly [Name in keyof Selected]: Statement<Selected[Name]> } & Readonly<
-  Record<keyof typeof RECORD_READS, RecordQuery>
->
+export type Reads = { readonly stamp: Statement<Stamp> } & {
+  readonly [Name in keyof Selected]: Statement<Selected[Name]>
+} & Readonly<Record<keyof typeof RECORD_READS, RecordQuery>>
 
 // INDEXED BY names the index, because SQLite might choose one with which it reads far more rows than needed.
 const RECORD_READS = {
@@ -120,5 +128,6 @@ export function prepareReads(database: Database): Reads {
   const plain = Object.entries(READS).map(([name, sql]) => [name, database.prepare(sql)])
   const query = prepareRecords(database)
   const records = Object.entries(RECORD_READS).map(([name, sql]) => [name, query(sql)])
-  return Object.fromEntries([...plain, ...records]) as Reads
+  const stamp = withArrays(database.prepare(STAMP_OF_ID))
+  return Object.fromEntries([...plain, ...records, ['stamp', stamp]]) as Reads
 }

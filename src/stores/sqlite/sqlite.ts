@@ -60,8 +60,9 @@ import { type Dumps, prepareDumps } from './dumps.ts'
 import { toErrors } from './error-rows.ts'
 import { FileIdentity } from './file-identity.ts'
 import { idOf, keyOf } from './keys.ts'
+import { ReadGroup } from './read-group.ts'
 import { prepareReads, type Reads } from './reads.ts'
-import { toHolding } from './rows.ts'
+import { isUnchanged, toHolding } from './rows.ts'
 import { migrationPlan } from './schema.ts'
 import { readSqliteOptions, type SqliteStoreOptions, type SqliteStoreSettings } from './sqlite-options.ts'
 import { PROMOTE_LIMIT, type Write, type WriteResult, type WriteResults } from './writer.ts'
@@ -114,6 +115,8 @@ class SqliteStore implements Store {
   #writer: WriterClient | undefined
   #reader: Database | undefined
   #reads: Reads | undefined
+  /** Undefined if writes use the same connection, and begin transactions on it. */
+  #group: ReadGroup | undefined
   #dumps: Dumps | undefined
   #watcher: CommitWatcher | undefined
   #file: FileIdentity | undefined
@@ -143,6 +146,7 @@ class SqliteStore implements Store {
       ? inlineWriter(await openWriter(this.#options.location), { patient: true })
       : await ThreadWriter.open(this.#options.location)
     this.#reader = await openReader(this.#options.location)
+    this.#group = new ReadGroup(this.#reader)
     this.#warnOfVersion(this.#reader)
     this.#file = new FileIdentity(this.#options.location.path)
     this.#prepare(this.#reader)
@@ -160,12 +164,24 @@ class SqliteStore implements Store {
     return toAcceptance(submission, await acceptance)
   }
 
-  async read(id: string): Promise<Operation | undefined> {
-    return this.#open.operation.getById(id)
+  read(id: string, known?: Operation): Promise<Operation | undefined> {
+    return this.#inGroup(({ operation, stamp }) =>
+      known !== undefined && isUnchanged(known, stamp.get(keyOf(id))) ? known : operation.getById(id),
+    )
   }
 
-  async readWithOutput(id: string): Promise<WithOutput | undefined> {
-    return this.#open.withOutput.getWithOutput(id)
+  readWithOutput(id: string): Promise<WithOutput | undefined> {
+    return this.#inGroup(({ withOutput }) => withOutput.getWithOutput(id))
+  }
+
+  /** Reads together with the other reads of this turn of the event loop. */
+  #inGroup<Result>(read: (reads: Reads) => Result): Promise<Result> {
+    const group = this.#group
+    return group === undefined ? this.#readNow(read) : group.add(() => read(this.#open))
+  }
+
+  async #readNow<Result>(read: (reads: Reads) => Result): Promise<Result> {
+    return read(this.#open)
   }
 
   async findByKey(type: string, owner: string, key: string): Promise<Operation | undefined> {
@@ -311,7 +327,7 @@ class SqliteStore implements Store {
     this.#watcher?.close()
     await this.#batcher.drained()
     const [writer, reader] = [this.#writer, this.#reader]
-    this.#writer = this.#reader = this.#reads = this.#dumps = this.#file = this.#watcher = undefined
+    this.#writer = this.#reader = this.#reads = this.#dumps = this.#group = this.#file = this.#watcher = undefined
     reader?.close()
     await writer?.close()
     this.#listeners.clear()

@@ -12,6 +12,7 @@ import { type StoreHolds, type StoreTest, type StoreTests, withStoreTest } from 
 import { dumpTests } from './dump-tests.ts'
 import { familyTests } from './family-tests.ts'
 import { holdTests } from './hold-tests.ts'
+import { knownTests } from './known-tests.ts'
 import { launchTests } from './launch-tests.ts'
 import { leaseTests } from './lease-tests.ts'
 import { listTests } from './list-tests.ts'
@@ -67,6 +68,7 @@ const GROUPS: readonly StoreTests[] = [
   outcomeTests,
   waitTests,
   changeTests,
+  knownTests,
   noteTests,
   listTests,
   browseTests,
