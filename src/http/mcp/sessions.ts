@@ -11,7 +11,7 @@ import { toSubmission } from '../../model/submit-request.ts'
 import { type WaitEnd, waitStep } from '../../model/waits.ts'
 import { SESSION_TYPE } from '../../operator/internal-types.ts'
 import { orUnavailable } from '../../service/unavailable.ts'
-import { acceptedOperation, type OperationStore } from '../../stores/store.ts'
+import type { OperationStore } from '../../stores/store.ts'
 import { CODES, RpcError } from './json-rpc.ts'
 
 /** The operations of sessions that have subscribed to a resource. */
@@ -19,6 +19,9 @@ const TYPE = defineOperation({ name: SESSION_TYPE, deadline: 0 })
 
 /** How long after its first subscription a session ends. */
 const LIFE = '7d'
+
+/** How many sessions with subscriptions a caller may have at once, unless all callers are the same to this server. */
+const MAX_SESSIONS = 1000
 
 /** A resource that a session has subscribed to. */
 export interface Subscription {
@@ -90,7 +93,10 @@ export class Sessions {
   /** Another process may have created it at the same moment, for this caller or another one. */
   async #create({ id, owner }: SessionKey): Promise<Session> {
     const submission = toSubmission(TYPE, { input: null, owner, delay: LIFE }, null)
-    const record = acceptedOperation(await orUnavailable(this.#store.accept({ ...submission, id })))
+    const limits = owner === '' ? undefined : { inFlight: MAX_SESSIONS }
+    const acceptance = await orUnavailable(this.#store.accept({ ...submission, id, limits }))
+    if (acceptance.kind === 'refused') throw tooManySessions()
+    const record = acceptance.operation
     checkOpen(record, owner)
     return { record, acts: 0, subscriptions: new Map(), stream: undefined }
   }
@@ -113,6 +119,10 @@ function toSession(record: Operation, steps: ReadonlyMap<string, string>): Sessi
     else stream = act.stream
   }
   return { record, acts, subscriptions, stream }
+}
+
+function tooManySessions(): RpcError {
+  return new RpcError(CODES.invalidParams, `A caller may have ${MAX_SESSIONS} sessions with subscriptions at once.`)
 }
 
 /** The client must begin a new session then. */

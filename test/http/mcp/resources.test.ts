@@ -7,6 +7,9 @@ import { defineOperation } from 'waybill'
 import type { McpOptions } from 'waybill/mcp'
 import type { Waybill } from 'waybill/server'
 import { sqliteStore } from 'waybill/stores/sqlite'
+import { toSubmission } from '../../../src/model/submit-request.ts'
+import { SESSION_TYPE } from '../../../src/operator/internal-types.ts'
+import { newId } from '../../../src/util/new-id.ts'
 import { legacy, mcp, sendMcp, streamed } from '../../support/mcp.ts'
 import { INFO } from '../../support/mcp-clients.ts'
 import { type Api, serveNode } from '../../support/servers.ts'
@@ -116,6 +119,21 @@ test('a session takes a hundred subscriptions, each once', async ({ lab }) => {
   const { error } = await subscribe(`report:${await make(waybill)}`)
   expect(error?.message).toBe('A session may subscribe to 100 resources at once.')
   expect((await subscribe(first)).error).toBeUndefined()
+})
+
+test('a caller has a thousand sessions with subscriptions, and ended ones do not count', async ({ lab }) => {
+  const { waybill, api } = await served(lab)
+  const uri = `report:${await make(waybill)}`
+  const ids = Array.from({ length: 1000 }, newId)
+  const type = defineOperation({ name: SESSION_TYPE })
+  const submission = toSubmission(type, { input: null, owner: OWNER, delay: '7d' }, null)
+  await Promise.all(ids.map(id => waybill.store.accept({ ...submission, id })))
+  const subscribe = (session: string) => legacy(api, 'resources/subscribe', { uri }, { 'mcp-session-id': session })
+  const { error } = await subscribe(newId())
+  expect(error?.message).toBe('A caller may have 1000 sessions with subscriptions at once.')
+  expect((await subscribe(ids[0] ?? '')).error).toBeUndefined()
+  await waybill.store.change(ids[1] ?? '', { kind: 'cancel' })
+  expect((await subscribe(newId())).error).toBeUndefined()
 })
 
 /** Opens the stream of a session. */
