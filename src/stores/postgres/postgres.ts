@@ -64,6 +64,7 @@ import {
   toQueueStats,
   toRecordedError,
 } from './rows.ts'
+import { RunningRecords } from './running-records.ts'
 import { migrate, quoteSchema } from './schema.ts'
 import { type StatementName, type Statements, statementsFor } from './statements.ts'
 import { MEASURE, measuredTables, TableGrowth } from './table-growth.ts'
@@ -108,6 +109,7 @@ class PostgresStore implements Store {
   readonly #lostClaims: LostClaims
   readonly #claims: Claims
   readonly #durations: Durations
+  readonly #running = new RunningRecords()
   #state: 'new' | 'open' | 'closed' = 'new'
 
   constructor(pool: PostgresPool, options: PostgresStoreSettings) {
@@ -115,7 +117,13 @@ class PostgresStore implements Store {
     this.#statements = statementsFor(quoteSchema(options.schema))
     const connections = new Connections(pool, options.timeoutMs)
     this.#connections = connections
-    this.#writer = new Writer({ connections, statements: this.#statements, now: options.clock, steps: options.steps })
+    this.#writer = new Writer({
+      connections,
+      statements: this.#statements,
+      now: options.clock,
+      steps: options.steps,
+      running: this.#running,
+    })
     this.#copies = new Copies(connections, quoteSchema(options.schema))
     this.#hub = new Hub({ ...options, connections, notify: this.#statements.notify })
     this.#claims = new Claims({
@@ -223,7 +231,10 @@ class PostgresStore implements Store {
     const claimed = rows.map(row => ({ operation: toOperation(row), input: row[RECORD_WIDTH] as string | null }))
     const sorted = 'id' in from ? claimed : inOrder(claimed, from.types)
     const claims = await endWithoutInput(sorted, (id, change) => this.change(id, change))
-    for (const { operation } of claims) this.#hub.tell({ kind: 'changed', id: operation.id })
+    for (const { operation } of claims) {
+      this.#running.begin(operation)
+      this.#hub.tell({ kind: 'changed', id: operation.id })
+    }
     return claims
   }
 
@@ -243,7 +254,9 @@ class PostgresStore implements Store {
 
   async change(id: string, change: Change): Promise<Operation | undefined> {
     this.#checkOpen()
-    return await this.#writes.change({ id, change })
+    const after = await this.#writes.change({ id, change })
+    if (after === undefined && change.kind === 'finish') this.#running.forget(id)
+    return after
   }
 
   async appendNote(lease: Lease, note: Note): Promise<boolean> {

@@ -310,7 +310,8 @@ function unescaped(value: string): string {
   return value.replaceAll('""', QUOTE).replaceAll('\\\\', '\\')
 }
 
-function encode(value: object | null): string | null {
+/** A value as its column has it. */
+export function encode(value: object | null): string | null {
   return value === null ? null : JSON.stringify(value)
 }
 

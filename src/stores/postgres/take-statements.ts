@@ -83,7 +83,7 @@ export function takes(schema: string, operations: string, channel: string) {
     taken AS (${claimed}),
     ${completion(operations, '$9')}
     SELECT t.id, t.record, ${input}, ${MISSED_OF_READY}, true FROM due LEFT JOIN taken t ON true
-    UNION ALL SELECT s.id, s.record, NULL, NULL, false FROM saved s`,
+    UNION ALL SELECT s.*, false FROM saved s`,
     // It waits for a locked row and does not skip it: the transaction that has the lock may be about to make the row
     // ready.
     claimOne: `

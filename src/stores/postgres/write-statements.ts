@@ -25,7 +25,7 @@ export function skipped(operations: string, asked: string): string {
 }
 
 /**
- * Completes attempts as finished() of the state machine does: `saved` has the records. Rows that another transaction
+ * Completes attempts as finished() of the state machine does: `saved` has what {@link Completed} needs. Rows that another transaction
  * holds are skipped. A row keeps its holder, because the history leaves out the last attempt (see rows.ts).
  *
  * @param given the parameter with id, attempt and output of each
@@ -43,7 +43,7 @@ export function completion(operations: string, given: string): string {
           family_due = o.parent IS NOT NULL OR o.waits::json -> 'children' IS NOT NULL
         FROM ${clockAndIds('locked')} CROSS JOIN given v
         WHERE o.id = ANY (c.ids) AND o.id = v.id AND o.attempt = v.attempt AND o.status + 0 = 1
-        RETURNING ${recordOf('o')})`
+        RETURNING o.id, o.version::text, o.finished_at::text, o.waits)`
 }
 
 /**
@@ -56,7 +56,7 @@ export function writes(schema: string, operations: string, channel: string) {
     complete: `
       WITH ${tellingClock(channel, '$3')},
       ${completion(operations, '$2')}
-      SELECT id, record FROM saved`,
+      SELECT * FROM saved`,
     versions: `
       WITH ${CLOCK}
       SELECT ${recordOf('o')}, o.xmin::text, (SELECT now FROM clock) FROM ${operations} o

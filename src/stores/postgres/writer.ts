@@ -14,6 +14,7 @@ import { BEGIN, COMMIT, type Connections, ROLLBACK, send, sqlState } from './con
 import { acceptRow, isLimited, isPlain, plainParameters } from './plain-submissions.ts'
 import type { PostgresQueryable, Row } from './pool.ts'
 import { changedRow, operationsOf, RECORD_WIDTH, toOperation } from './rows.ts'
+import { type RunningRecords, toCompleted } from './running-records.ts'
 import type { Statements } from './statements.ts'
 import { storable } from './text.ts'
 
@@ -30,6 +31,7 @@ export interface WriterOptions {
   /** A clock that replaces the server's; null: the server's clock is used. */
   readonly now: () => number | null
   readonly steps: ClockSteps
+  readonly running: RunningRecords
 }
 
 /** Messages for other processes, or null for none. */
@@ -74,12 +76,14 @@ export class Writer {
   readonly #statements: Statements
   readonly #now: () => number | null
   readonly #steps: ClockSteps
+  readonly #running: RunningRecords
 
-  constructor({ connections, statements, now, steps }: WriterOptions) {
+  constructor({ connections, statements, now, steps, running }: WriterOptions) {
     this.#connections = connections
     this.#statements = statements
     this.#now = now
     this.#steps = steps
+    this.#running = running
   }
 
   /**
@@ -248,7 +252,7 @@ export class Writer {
   }
 
   /**
-   * The results of completions. Those that were not saved have lost their attempts, or another transaction has locked
+   * The results of completions. Records that others have changed too are read. Those that were not saved have lost their attempts, or another transaction has locked
    * their rows: then they are still running.
    */
   async #completedAmong(
@@ -256,12 +260,22 @@ export class Writer {
     rows: readonly Row[],
     until: number,
   ): Promise<(Operation | typeof BUSY | undefined)[]> {
-    const answers = new Map<unknown, Operation | typeof BUSY>(rows.map(row => [row[0], toOperation(row)]))
+    const ends = new Map(rows.map(row => [row[0], toCompleted(row)]))
+    const answers = new Map<string, Operation | typeof BUSY>()
+    for (const { id, change } of items) {
+      const end = ends.get(id)
+      const after = end && this.#running.end(id, change, end)
+      if (after !== undefined) answers.set(id, after)
+    }
     const others = items.filter(({ id }) => isId(id) && !answers.has(id))
     const ids = others.map(({ id }) => id)
     const read = ids.length === 0 ? [] : await this.#connections.run(this.#statements.read, [ids], until)
     const seen = operationsOf(ids, read)
-    for (const [index, { id, change }] of others.entries()) if (isUnderWay(seen[index], change)) answers.set(id, BUSY)
+    for (const [index, { id, change }] of others.entries()) {
+      const record = seen[index]
+      if (record !== undefined && ends.has(id)) answers.set(id, record)
+      else if (isUnderWay(record, change)) answers.set(id, BUSY)
+    }
     return items.map(({ id }) => answers.get(id))
   }
 
@@ -283,6 +297,7 @@ export class Writer {
       return after?.operation
     })
     const saved = await this.#save([...saving.values()], until)
+    for (const { operation } of saving.values()) if (saved.has(operation.id)) this.#running.note(operation)
     return items.map(({ id }, index) => (saving.has(id) && !saved.has(id) ? BUSY : results[index]))
   }
 
