@@ -200,7 +200,9 @@ async function* pieces(...texts: string[]): AsyncGenerator<Uint8Array> {
 /** Chunks of different sizes. */
 async function* large(): AsyncGenerator<Uint8Array> {
   for (let at = 0, size = 1; at < LARGE_BYTES; at += size, size = (size * 7 + 11) % 300_000) {
-    yield Uint8Array.from({ length: Math.min(size, LARGE_BYTES - at) }, (_, index) => byteAt(at + index))
+    const chunk = new Uint8Array(Math.min(size, LARGE_BYTES - at))
+    for (let index = 0; index < chunk.length; index++) chunk[index] = byteAt(at + index)
+    yield chunk
   }
 }
 

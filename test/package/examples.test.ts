@@ -75,12 +75,16 @@ test('every example that says what it prints prints it', async ({ lab }) => {
   const port = await listen(await serve(lab, [orders], { worker: { handlers: processor } }))
   const shown = EXAMPLES.filter(({ code }) => printedBy(code) !== undefined)
   expect(shown).not.toEqual([])
-  for (const { file, line, code } of shown) {
-    const program = join(folder, `run-${nameOf({ file, line, code })}`)
-    await writeFile(program, code.replaceAll('https://api.example.com', `http://127.0.0.1:${port}`))
-    const { stdout } = await promisify(execFile)(execPath, [program], { cwd: folder })
-    expect(stdout, `${file}:${line}`).toBe(printedBy(code))
+  for (const example of shown) {
+    const code = example.code.replaceAll('https://api.example.com', `http://127.0.0.1:${port}`)
+    await writeFile(join(folder, `run-${nameOf(example)}`), code)
   }
+  // One after the other in one process, whose start takes longer than all of them.
+  const programs = shown.map(example => `run-${nameOf(example)}`)
+  const imports = programs.map(program => `console.log('=== ${program}'); await import('./${program}')`)
+  await writeFile(join(folder, 'run-all.ts'), `${imports.join('\n')}\nexport {}\n`)
+  const { stdout } = await promisify(execFile)(execPath, [join(folder, 'run-all.ts')], { cwd: folder })
+  expect(stdout).toBe(programs.map((program, at) => `=== ${program}\n${printedBy(shown[at]?.code ?? '')}`).join(''))
 })
 
 /** A constant says by its sentence all that there is to say. */
