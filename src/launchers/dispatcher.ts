@@ -7,6 +7,7 @@
 import { timerMs } from '../model/duration.ts'
 import type { Operation } from '../model/operation.ts'
 import type { AnyOperationType } from '../model/operation-type.ts'
+import { readRetryAfterMs } from '../model/problem.ts'
 import type { Metrics } from '../observability/metrics.ts'
 import { inSpan } from '../observability/tracing.ts'
 import { listAllActive } from '../stores/list-all-active.ts'
@@ -40,6 +41,8 @@ const PARALLEL_STARTS = 8
 const PARALLEL_LOOKS = 8
 /** How long an engine may take for an answer, in milliseconds. */
 const ENGINE_TIMEOUT_MS = 60_000
+/** How long a refused start waits if the launcher does not give a time, in milliseconds. */
+const REFUSED_MS = 1000
 
 /** The outcome of a start. */
 type Start =
@@ -245,8 +248,9 @@ export class Dispatcher {
   async #refused({ id, type, launches: launch }: Operation, refusal: LaunchRefused): Promise<void> {
     this.#refusals.refused(refusal)
     this.#settings.metrics?.launchRefused(type, refusal.reason)
-    this.#pause(refusal.retryAfterMs)
-    await this.#settings.store.change(id, { kind: 'launch-refused', launch, delayMs: refusal.retryAfterMs })
+    const delayMs = readRetryAfterMs(refusal.retryAfterMs) ?? REFUSED_MS
+    this.#pause(delayMs)
+    await this.#settings.store.change(id, { kind: 'launch-refused', launch, delayMs })
   }
 
   async #giveUp({ id, attempt, launches }: Operation): Promise<void> {

@@ -44,6 +44,31 @@ async function waitingFor({ operations }: Waybill, id: string): Promise<string |
   return (await operations.document(await operations.find(id, ''), links)).waitingFor
 }
 
+const DAY = 86_400_000
+
+test.for<[given: number, delayMs: number]>([
+  [Number.NaN, 1000],
+  [-1, 1000],
+  [60_000.4, 60_001],
+  [Number.POSITIVE_INFINITY, 30 * DAY],
+])('a refusal for %s ms puts a start off by %s ms', async ([given, delayMs], { lab }) => {
+  const start = async () => {
+    throw new LaunchRefused('Not now.', given)
+  }
+  const { waybill } = await dispatching(lab, { launcher: launcherOf({ start }) })
+  const began = Date.now()
+  const id = await submit(waybill, type, play({ do: 'return' }))
+  let due = 0
+  await until(async () => {
+    const { launches, runAt } = await recordOf(waybill.store, id)
+    due = launches === 0 ? (runAt ?? 0) : 0
+    return due > 0
+  })
+  expect(due).toBeGreaterThanOrEqual(began + delayMs)
+  expect(due).toBeLessThanOrEqual(Date.now() + delayMs)
+  expect(Number.isInteger(due)).toBe(true)
+})
+
 describe('refusals that last', () => {
   const MINUTE = 60_000
 
