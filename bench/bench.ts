@@ -1,5 +1,5 @@
 /** What scenarios measure with: servers, load, a folder for files, and how long a round takes. */
-import { chmodSync, mkdirSync, mkdtempSync, rmSync } from 'node:fs'
+import { chmodSync, mkdirSync, mkdtempSync, rmSync, statfsSync } from 'node:fs'
 import { fileURLToPath } from 'node:url'
 import { BenchProcess } from './processes/bench-process.ts'
 import { Connection, request } from './processes/connection.ts'
@@ -64,6 +64,8 @@ export class Bench {
   readonly held: Held
   readonly #folder: string
   readonly #ends: (() => Promise<void>)[] = []
+  readonly #began = performance.now()
+  readonly #remove = () => rmSync(this.#folder, { recursive: true, force: true })
   /** A store keeps no process alive that has nothing else to do. */
   readonly #alive = setInterval(() => {}, 60_000)
   #load: BenchProcess<{ loads: readonly Load[] }, readonly LoadResult[]> | undefined
@@ -75,6 +77,7 @@ export class Bench {
     const data = fileURLToPath(new URL('data/', import.meta.url))
     mkdirSync(data, { recursive: true })
     this.#folder = mkdtempSync(data)
+    process.once('exit', this.#remove)
   }
 
   /** A path for a new file, deleted in the end. */
@@ -141,7 +144,20 @@ export class Bench {
   async end(): Promise<void> {
     for (const end of this.#ends.splice(0).reverse()) await end()
     clearInterval(this.#alive)
-    rmSync(this.#folder, { recursive: true, force: true })
+    this.#remove()
+    process.off('exit', this.#remove)
+  }
+
+  /** Prints what is being done. It goes to the error output, so that the other one has only the results. */
+  say(text: string): void {
+    const seconds = Math.round((performance.now() - this.#began) / 1000)
+    console.error(`${String(seconds).padStart(6)} s  ${text}`)
+  }
+
+  /** How much space the disk of its files has left. */
+  freeBytes(): number {
+    const { bavail, bsize } = statfsSync(this.#folder)
+    return bavail * bsize
   }
 
   async #loader(): Promise<BenchProcess<{ loads: readonly Load[] }, readonly LoadResult[]>> {

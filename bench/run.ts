@@ -117,11 +117,14 @@ function choose(names: readonly string[]): readonly Scenario[] {
 async function measure(scenario: Scenario): Promise<readonly Sample[]> {
   const bench = new Bench({ quick, held })
   try {
+    bench.say(`${scenario.name}: preparing`)
     const round = await scenario.prepare(bench)
+    bench.say(`${scenario.name}: warming up`)
     await round()
     const samples: Sample[] = []
     for (let at = 0; at < rounds; at++) {
       const others = await quiet(patience)
+      bench.say(`${scenario.name}: round ${at + 1} of ${rounds}`)
       samples.push({ ...(await round()), 'other programs before: cores': others })
     }
     return samples

@@ -24,8 +24,10 @@ const RETENTION = 30 * DAY
 /** One operation each two and a half seconds: those of the last hour are some of them. More of them take as long. */
 const STEP_MS = 2500
 const SPAN_MS = 1_000_000 * STEP_MS
-/** How many rows of SQLite share a transaction. */
+/** How many operations share a transaction. */
 const CHUNK = 100_000
+/** Nearly none: as many of each status as a page of a list has, so that it is merged of the same ones as among very many. */
+export const FEW = { finished: 5000, delayed: 50 } as const
 
 const HOLDER = 'orders-api-5f7c/42/k3v9x0qd'
 /** As SQL quotes it. */
@@ -120,14 +122,28 @@ function kindsOf({ now, finished = 0, delayed = 0, expired = 0, owners = 1, tagg
   ]
 }
 
+/** Takes how many operations have been written so far. */
+export type Written = (count: number) => void
+
+/** The parts of a kind that are written one after the other, each from its greatest `i` down to its least. */
+function* chunksOf(kinds: readonly Kind[], written: Written): Generator<{ kind: Kind; most: number; least: number }> {
+  let count = 0
+  for (const kind of kinds) {
+    for (let most = kind.count; most > 0; most -= CHUNK) {
+      const least = Math.max(1, most - CHUNK + 1)
+      yield { kind, most, least }
+      count += most - least + 1
+      written(count)
+    }
+  }
+}
+
 /** Fills a file that a store has made. */
-export function seedSqlite(path: string, seed: Seed): void {
+export function seedSqlite(path: string, seed: Seed, written: Written = () => {}): void {
   const database = new DatabaseSync(path)
   database.exec('PRAGMA synchronous = OFF')
   database.exec(`INSERT INTO holders (name, until) VALUES ('${HOLDER}', ${seed.now + 3 * RETENTION})`)
-  for (const kind of kindsOf(seed)) {
-    for (let most = kind.count; most > 0; most -= CHUNK) seedRows(database, kind, most, Math.max(1, most - CHUNK + 1))
-  }
+  for (const { kind, most, least } of chunksOf(kindsOf(seed), written)) seedRows(database, kind, most, least)
   database.close()
 }
 
@@ -168,10 +184,11 @@ function relative(columns: Kind['columns']): Kind['columns'] {
 }
 
 /** Fills a schema that a store has made. */
-export async function seedPostgres(pool: Pool, seed: Seed): Promise<void> {
-  for (const { count, at, variant, columns, ...texts } of kindsOf(seed)) {
+export async function seedPostgres(pool: Pool, seed: Seed, written: Written = () => {}): Promise<void> {
+  for (const { kind, most, least } of chunksOf(kindsOf(seed), written)) {
+    const { at, variant, columns, ...texts } = kind
     const id = `(lpad(to_hex(at), 12, '0') || '7000${variant}000' || lpad(i::text, 12, '0'))::uuid`
-    const made = `(SELECT i, ${at} AS at FROM generate_series(${count}::bigint, 1, -1) AS i) AS made`
+    const made = `(SELECT i, ${at} AS at FROM generate_series(${most}::bigint, ${least}, -1) AS i) AS made`
     const all = { id, ...columns, output: `CASE WHEN ${texts.output} THEN ${outputOf()} END` }
     await pool.query(`INSERT INTO waybill.operations (${Object.keys(all)}) SELECT ${Object.values(all)} FROM ${made}`)
     await pool.query(`INSERT INTO waybill.payloads (id, kind, body) SELECT ${id}, kind, body FROM ${made}

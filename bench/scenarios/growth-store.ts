@@ -1,5 +1,5 @@
 /**
- * What a store takes for an operation beside very many, and beside none: without HTTP, in short slices by turns, so that
+ * What a store takes for an operation beside very many, and beside few: without HTTP, in short slices by turns, so that
  * what other programs do meanwhile slows both sides down alike.
  */
 import type { Store } from 'waybill/adapters'
@@ -8,8 +8,9 @@ import { CONTENDERS } from '../comparison/contenders.ts'
 import type { Service } from '../comparison/services.ts'
 import { ORDER, orders } from '../orders.ts'
 import type { Ratio, Sample, Scenario } from '../scenario.ts'
+import { FEW } from '../seed.ts'
 import { startWaybill } from '../start-waybill.ts'
-import { type OpenedStore, openStore } from '../stored.ts'
+import { fillStore, type OpenedStore, openStore } from '../stored.ts'
 
 const STORES = CONTENDERS.filter(({ kind }) => kind === 'waybill')
 const SLICES = 20
@@ -33,21 +34,22 @@ const STEPS = ['accept', 'status', 'claim and end', 'list', 'sweep']
 
 export const growthStore: Scenario = {
   name: 'growth-store',
-  about: 'the CPU of an operation in a store with very many operations, and in an empty one, by turns',
+  about: 'the CPU of an operation in a store with very many operations, and in one with few, by turns',
   ratios: STORES.flatMap(({ store }) =>
     STEPS.map((step): Ratio => {
-      const [of, to] = [`${store}, empty: ${step}, µs`, `${store}, full: ${step}, µs`]
+      const [of, to] = [`${store}, few: ${step}, µs`, `${store}, many: ${step}, µs`]
       return { name: `${store}: ${step}`, of, to, atLeast: 0.9 }
     }),
   ),
   prepare: async bench => {
     const sides = new Map<string, Side>()
     for (const { store, start } of STORES) {
-      for (const name of ['empty', 'full']) {
+      for (const name of ['few', 'many']) {
         const service = await start(bench.folder(`${store}-${name}`))
         bench.onEnd(() => service.stop())
         const opened = await openStore(service)
-        if (name === 'full') await opened.seed({ now: Date.now(), ...bench.held })
+        if (name === 'few') await opened.seed({ now: Date.now(), ...FEW })
+        else await fillStore(bench, opened, store)
         sides.set(`${store}, ${name}`, await sideOf(bench, service, opened))
       }
     }

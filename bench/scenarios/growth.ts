@@ -1,13 +1,12 @@
-/** What orders cost a store that holds very many operations, beside a store that holds none. */
-import type { Store } from 'waybill/adapters'
+/** What orders cost a store that holds very many operations, beside a store that holds few. */
 import type { Bench } from '../bench.ts'
 import { CONTENDERS, type Contender } from '../comparison/contenders.ts'
 import { type Extent, type Loader, measureOn } from '../comparison/measure.ts'
 import { type Service, withService } from '../comparison/services.ts'
 import { BenchProcess } from '../processes/bench-process.ts'
 import type { Ratio, Sample, Scenario } from '../scenario.ts'
-import type { Seed } from '../seed.ts'
-import { openStore } from '../stored.ts'
+import { FEW } from '../seed.ts'
+import { fillStore, type OpenedStore, openStore } from '../stored.ts'
 
 const MEASURED = CONTENDERS.filter(({ kind }) => kind === 'waybill')
 /** As a sweeper does. */
@@ -26,10 +25,10 @@ const COSTS = [
 
 export const growth: Scenario = {
   name: 'growth',
-  about: 'the comparison of Waybill on a store with very many operations, and on an empty one',
+  about: 'the comparison of Waybill on a store with very many operations, and on one with few',
   ratios: MEASURED.flatMap(({ store }) => [
-    ...RATES.map((name): Ratio => ({ ...ratio(store, name), of: full(store, name), to: empty(store, name) })),
-    ...COSTS.map((name): Ratio => ({ ...ratio(store, name), of: empty(store, name), to: full(store, name) })),
+    ...RATES.map((name): Ratio => ({ ...ratio(store, name), of: many(store, name), to: few(store, name) })),
+    ...COSTS.map((name): Ratio => ({ ...ratio(store, name), of: few(store, name), to: many(store, name) })),
   ]),
   prepare: async bench => {
     const loader: Loader = new BenchProcess('./load.ts')
@@ -43,10 +42,21 @@ export const growth: Scenario = {
       isOdd = !isOdd
       const sample: Record<string, number> = {}
       for (const [at, contender] of MEASURED.entries()) {
+        const { store, start } = contender
         const measure = (service: Service) => round(service, contender, loader, extent)
+        const measureFew = async (service: Service) => {
+          await withStore(service, ({ seed }) => seed({ now: Date.now(), ...FEW }))
+          return await measure(service)
+        }
         const sides = [
-          async () => add(sample, empty, contender.store, await withService(contender.start, measure)),
-          async () => add(sample, full, contender.store, await measure(services[at] as Service)),
+          async () => {
+            bench.say(`${store}, with few operations`)
+            add(sample, few, store, await withService(start, measureFew))
+          },
+          async () => {
+            bench.say(`${store}, with very many operations`)
+            add(sample, many, store, await measure(services[at] as Service))
+          },
         ]
         // What comes second in a round has no advantage over all rounds.
         for (const side of isOdd ? sides : sides.toReversed()) await side()
@@ -57,21 +67,21 @@ export const growth: Scenario = {
 }
 
 /** Adds what was measured to a sample, but not what the store does not have. */
-function add(sample: Record<string, number>, name: typeof full, store: string, measured: Sample): void {
+function add(sample: Record<string, number>, name: typeof few, store: string, measured: Sample): void {
   for (const [measure, value] of Object.entries(measured)) {
     if (!Number.isNaN(value)) sample[name(store, measure)] = value
   }
 }
 
-function empty(store: string, name: string): string {
-  return `${store}, empty: ${name}`
+function few(store: string, name: string): string {
+  return `${store}, few: ${name}`
 }
 
-function full(store: string, name: string): string {
-  return `${store}, full: ${name}`
+function many(store: string, name: string): string {
+  return `${store}, many: ${name}`
 }
 
-/** Each is to be at least nine tenths as good as on an empty store. */
+/** Each is to be at least nine tenths as good as on a store with few operations. */
 function ratio(store: string, name: string): { name: string; atLeast: number } {
   return { name: `${store}: ${name}`, atLeast: 0.9 }
 }
@@ -80,7 +90,7 @@ function ratio(store: string, name: string): { name: string; atLeast: number } {
 async function serviceWith(bench: Bench, { store, start }: Contender): Promise<Service> {
   const service = await start(bench.folder(store))
   bench.onEnd(() => service.stop())
-  await withStore(service, async (_, seed) => await seed({ now: Date.now(), ...bench.held }))
+  await withStore(service, opened => fillStore(bench, opened, store))
   return service
 }
 
@@ -91,7 +101,7 @@ async function round(service: Service, contender: Contender, loader: Loader, ext
 
 /** Sweeps operations that have passed their retention: deletes the texts of one half, and the records of the others. */
 async function sweep(service: Service, expired: number): Promise<Sample> {
-  return await withStore(service, async (store, seed) => {
+  return await withStore(service, async ({ store, seed }) => {
     await seed({ now: Date.now(), expired })
     const cpu = () => service.cpu() + process.cpuUsage().user + process.cpuUsage().system
     const logged = await service.logBytes()
@@ -106,14 +116,11 @@ async function sweep(service: Service, expired: number): Promise<Sample> {
 }
 
 /** Opens the store of a service for a while, with what writes operations into it. */
-async function withStore<T>(
-  service: Service,
-  use: (store: Store, seed: (seed: Seed) => Promise<void>) => Promise<T>,
-): Promise<T> {
-  const { store, seed, close } = await openStore(service)
+async function withStore<T>(service: Service, use: (opened: OpenedStore) => Promise<T>): Promise<T> {
+  const opened = await openStore(service)
   try {
-    return await use(store, seed)
+    return await use(opened)
   } finally {
-    await close()
+    await opened.close()
   }
 }
