@@ -202,13 +202,15 @@ function sweeps(schema: string, operations: string) {
       WHERE o.id = ANY (ARRAY (SELECT id FROM doomed WHERE NOT purged))),
     ${['payloads', 'steps', 'logs'].map(beside).join(',')}`
   return {
-    // What a sweep would find: nearly always nothing. So most sweeps end with this one statement.
+    // What a sweep would find: nearly always nothing. So most sweeps end with this one statement. $2 is where the index
+    // of retention is read from, see Retention.
     sweepDue: `
       WITH ${CLOCK}
       SELECT (SELECT now FROM clock), (SELECT min(lease_until) FROM (${runningOf(operations, 'lease_until')}) AS running),
         (SELECT ${endsBySql('o.')} FROM ${operations} o WHERE ${endsSql('o.')}
         AND ${endsBySql('o.')} <= (SELECT now FROM clock) ORDER BY ${endsBySql('o.')} LIMIT 1) IS NOT NULL,
-        (SELECT o.purge_at FROM ${operations} o WHERE o.purge_at <= (SELECT now FROM clock)
+        (SELECT o.purge_at FROM ${operations} o
+        WHERE o.purge_at <= (SELECT now FROM clock) AND o.purge_at >= $2::bigint
         ORDER BY o.purge_at LIMIT 1) IS NOT NULL`,
     // The same as rescheduled() of the state machine.
     reschedule: `
@@ -230,16 +232,17 @@ function sweeps(schema: string, operations: string) {
       (${record} WHERE ${endsSql('o.')} AND ${endsBySql('o.')} <= (SELECT now FROM clock)
       ORDER BY ${endsBySql('o.')} LIMIT $2)`,
     // First deletes the payloads and keeps the record, so that clients get 410. The record is deleted after the
-    // retention has passed once more, but after 1 to 30 days.
+    // retention has passed once more, but after 1 to 30 days. $3 is where the index is read from, see Retention.
     purge: `
       WITH ${CLOCK},
       doomed AS MATERIALIZED (
-        SELECT o.id, o.purged FROM ${operations} o WHERE o.purge_at <= (SELECT now FROM clock)
+        SELECT o.id, o.purged, o.purge_at FROM ${operations} o
+        WHERE o.purge_at <= (SELECT now FROM clock) AND o.purge_at >= $3::bigint
         ORDER BY o.purge_at LIMIT $2 FOR UPDATE SKIP LOCKED),
       records_gone AS (
         DELETE FROM ${operations} WHERE id = ANY (ARRAY (SELECT id FROM doomed WHERE purged))),
       ${entombed}
-      SELECT id FROM doomed`,
+      SELECT id, purge_at FROM doomed`,
     purgeOne: `
       WITH ${CLOCK},
       doomed AS MATERIALIZED (

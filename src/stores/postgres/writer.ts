@@ -13,6 +13,7 @@ import { type ChangeItem, completionRows, isUnderWay } from './completions.ts'
 import { BEGIN, COMMIT, type Connections, ROLLBACK, send, sqlState } from './connections.ts'
 import { acceptRow, isLimited, isPlain, plainParameters } from './plain-submissions.ts'
 import type { PostgresQueryable, Row } from './pool.ts'
+import { Retention } from './retention.ts'
 import { changedRow, operationsOf, RECORD_WIDTH, toOperation } from './rows.ts'
 import { type RunningRecords, toCompleted } from './running-records.ts'
 import type { Statements } from './statements.ts'
@@ -77,6 +78,7 @@ export class Writer {
   readonly #now: () => number | null
   readonly #steps: ClockSteps
   readonly #running: RunningRecords
+  readonly #retention: Retention
 
   constructor({ connections, statements, now, steps, running }: WriterOptions) {
     this.#connections = connections
@@ -84,6 +86,7 @@ export class Writer {
     this.#now = now
     this.#steps = steps
     this.#running = running
+    this.#retention = new Retention({ connections, statements, now })
   }
 
   /**
@@ -305,12 +308,14 @@ export class Writer {
   async sweep(limit: number): Promise<SweepResult> {
     const [[now, firstLapse, hasEnded, isPurgeDue] = []] = await this.#connections.run(this.#statements.sweepDue, [
       this.#now(),
+      this.#retention.from,
     ])
     const { aheadMs, mayBeBack } = this.#steps.look(Number(now))
     if (mayBeBack) await this.#reschedule()
     const hasLapsed = firstLapse !== null && Number(firstLapse) <= Number(now) - aheadMs
     const expired = hasLapsed || hasEnded === true ? await this.#expire(limit, aheadMs) : []
-    return { expired, purged: isPurgeDue === true ? await this.#purge(limit) : [] }
+    const purged = isPurgeDue === true || this.#retention.from > 0 ? await this.#retention.purge(limit) : []
+    return { expired, purged }
   }
 
   async #expire(limit: number, aheadMs: number): Promise<Operation[]> {
@@ -333,11 +338,6 @@ export class Writer {
       more = row?.[0]
     }
     this.#steps.noteRescheduled()
-  }
-
-  async #purge(limit: number): Promise<SweepResult['purged']> {
-    const rows = await this.#connections.run(this.#statements.purge, [this.#now(), limit])
-    return rows.map(([id]) => id as string)
   }
 
   /** Keeps steps and log lines in order. */

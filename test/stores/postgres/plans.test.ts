@@ -128,14 +128,18 @@ const EXPECTED: Partial<Readonly<Record<StatementName, Expectation>>> = {
   versions: { values: [null, [SOME_ID]], indexes: ['operations_pkey'], pages: 20 },
   save: { values: [null, JSON.stringify([SAVED])], indexes: ['operations_pkey'], pages: 100 },
   note: { values: [null, JSON.stringify([NOTED])], indexes: ['logs_pkey', 'operations_pkey'], pages: 100 },
-  sweepDue: { values: [null], indexes: ['operations_ends_by', 'operations_purge', 'operations_running'], pages: 600 },
+  sweepDue: {
+    values: [null, 0],
+    indexes: ['operations_ends_by', 'operations_purge', 'operations_running'],
+    pages: 600,
+  },
   lapsed: {
     values: [null, 200, 0],
     indexes: ['operations_ends_by', 'operations_pkey', 'operations_running'],
     pages: 600,
   },
   purge: {
-    values: [null, 200],
+    values: [null, 200, 0],
     indexes: ['logs_pkey', 'operations_pkey', 'operations_purge', 'payloads_pkey', 'steps_pkey'],
     pages: 100,
   },
