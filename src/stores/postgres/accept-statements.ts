@@ -1,5 +1,6 @@
 /** The statements that accept submissions. */
-import { COMMON, recordOf, SUBMITTED_COLUMNS, SUBMITTED_TYPES } from './rows.ts'
+import { unfinishedIds } from './listed.ts'
+import { COMMON, LAST_ID, recordOf, SUBMITTED_COLUMNS, SUBMITTED_TYPES } from './rows.ts'
 import { CLOCK, IMPATIENT_CLOCK, LOCK_WAIT, tellingClock } from './statement-clock.ts'
 
 /** The times that a submission gives, as durations. */
@@ -123,9 +124,11 @@ function keyLock(schema: string): string {
 /**
  * Finds which of the given submissions keep their limits, in the order of their places. Submissions whose key or id is
  * known do not count, and of equal keys only the first one counts. The first limit is applied before the second is
- * counted, so that submissions that the first one refuses do not count toward the second. Each count ends at its limit.
+ * counted, so that submissions that the first one refuses do not count toward the second. Each count ends at its limit,
+ * and is in the order of its index: the planner might look for so few rows in the whole table.
  */
 function withinLimits(operations: string): string {
+  const counted = { type: 's.type', owner: 's.owner', before: `'${LAST_ID}'`, limit: 's.most' }
   return `
     distinct_ones AS MATERIALIZED (
       SELECT DISTINCT ON (type, owner, idempotency_key, CASE WHEN idempotency_key IS NULL THEN id END) *
@@ -138,9 +141,7 @@ function withinLimits(operations: string): string {
         WHERE o.type = g.type AND o.owner = g.owner AND o.idempotency_key = g.idempotency_key) IS NULL),
     unfinished AS MATERIALIZED (
       SELECT s.*, (SELECT count(*) FROM (
-        SELECT 1 FROM ${operations} o WHERE o.type = s.type AND o.owner = s.owner AND o.status = 0
-        UNION ALL
-        SELECT 1 FROM ${operations} o WHERE o.type = s.type AND o.owner = s.owner AND o.status = 1
+        (${unfinishedIds(operations, 0, counted)}) UNION ALL (${unfinishedIds(operations, 1, counted)})
         LIMIT s.most) AS counted) AS count
       FROM (SELECT type, owner, max(in_flight_limit) AS most FROM fresh GROUP BY type, owner) AS s
       WHERE s.most IS NOT NULL),
@@ -150,10 +151,12 @@ function withinLimits(operations: string): string {
       FROM fresh f LEFT JOIN unfinished u ON u.type = f.type AND u.owner = f.owner),
     ready AS MATERIALIZED (
       SELECT s.*, (SELECT count(*) FROM (
-        SELECT 1 FROM ${operations} o WHERE o.type = s.type AND o.status = 0 AND o.run_at IS NULL
+        (SELECT 1 FROM ${operations} o WHERE o.type = s.type AND o.status = 0 AND o.run_at IS NULL
+        ORDER BY o.priority DESC, o.id LIMIT s.most)
         UNION ALL
-        SELECT 1 FROM ${operations} o
+        (SELECT 1 FROM ${operations} o
         WHERE o.type = s.type AND o.status = 0 AND o.run_at <= (SELECT now FROM clock)
+        ORDER BY o.run_at LIMIT s.most)
         LIMIT s.most) AS counted) AS count
       FROM (SELECT type, max(backlog_limit) AS most FROM ranked WHERE fits GROUP BY type) AS s
       WHERE s.most IS NOT NULL),

@@ -134,7 +134,7 @@ function lists(operations: string) {
   } as const
 }
 
-/** Operations that run are counted in an order that only their own index has. */
+/** Operations are counted in the order of their index: the planner might look for a few in the whole table. */
 function queueReads(schema: string, operations: string) {
   const ready = `FROM ${operations} WHERE type = $2 AND status = 0 AND run_at IS NULL`
   const due = `FROM ${operations} WHERE type = $2 AND status = 0 AND run_at <= (SELECT now FROM clock)`
@@ -150,7 +150,10 @@ function queueReads(schema: string, operations: string) {
       SELECT
         array_to_string(ARRAY (SELECT id FROM view ORDER BY priority DESC, id), ','),
         CASE WHEN (SELECT count(*) FROM view) < ${QUEUE_READY_LIMIT} THEN (SELECT count(*) FROM view)
-        ELSE (SELECT count(*) FROM (SELECT 1 ${ready} UNION ALL SELECT 1 ${due} LIMIT ${QUEUE_COUNT_LIMIT}) AS counted) END,
+        ELSE (SELECT count(*) FROM (
+          (SELECT 1 ${ready} ORDER BY priority DESC, id LIMIT ${QUEUE_COUNT_LIMIT})
+          UNION ALL
+          (SELECT 1 ${due} ORDER BY run_at LIMIT ${QUEUE_COUNT_LIMIT}) LIMIT ${QUEUE_COUNT_LIMIT}) AS counted) END,
         (SELECT count(*) FROM (
           SELECT 1 FROM ${operations} WHERE status = 1 AND type = $2 ORDER BY owner, id LIMIT ${QUEUE_COUNT_LIMIT}) AS counted),
         (SELECT min(created_at) FROM view),
@@ -246,7 +249,7 @@ function sweeps(schema: string, operations: string) {
     purgeOne: `
       WITH ${CLOCK},
       doomed AS MATERIALIZED (
-        SELECT o.id, o.purged FROM ${operations} o WHERE o.id = $2 AND o.status >= 2 AND NOT o.purged FOR UPDATE),
+        SELECT o.id, o.purged FROM ${operations} o WHERE o.id = $2 AND o.status + 0 >= 2 AND NOT o.purged FOR UPDATE),
       ${entombed}
       SELECT id FROM doomed`,
     // The table has about a hundred rows for each type, and those since the last sweep.

@@ -61,7 +61,8 @@ export function writes(schema: string, operations: string, channel: string) {
       WITH ${CLOCK}
       SELECT ${recordOf('o')}, o.xmin::text, (SELECT now FROM clock) FROM ${operations} o
       WHERE o.id = ANY (${idsOf('$2')})`,
-    // A record is written only over the row version that it was made from: xmin changes with each write.
+    // A record is written only over the row version that it was made from: xmin changes with each write. Conditions on the
+    // status have a sum, because the planner might read the whole index of what has ended.
     save: `
       WITH ${IMPATIENT_CLOCK},
       given AS MATERIALIZED (
@@ -70,12 +71,12 @@ export function writes(schema: string, operations: string, channel: string) {
       ${locked(operations, 'ARRAY (SELECT id FROM given)')},
       saved AS (
         UPDATE ${operations} o SET ${set}, output = v.output FROM given v
-        WHERE o.id = ANY (ARRAY (SELECT id FROM locked)) AND o.id = v.id AND o.xmin = v.seen AND o.status < 2
+        WHERE o.id = ANY (ARRAY (SELECT id FROM locked)) AND o.id = v.id AND o.xmin = v.seen AND o.status + 0 < 2
         RETURNING o.id),
       told AS (
         UPDATE ${operations} o SET webhook_due = v.webhook_due, family_due = v.family_due, retried_by = v.retried_by
         FROM given v
-        WHERE o.id = ANY (ARRAY (SELECT id FROM locked)) AND o.id = v.id AND o.xmin = v.seen AND o.status >= 2
+        WHERE o.id = ANY (ARRAY (SELECT id FROM locked)) AND o.id = v.id AND o.xmin = v.seen AND o.status + 0 >= 2
         RETURNING o.id),
       thrown AS (
         INSERT INTO ${schema}.payloads (id, kind, body)

@@ -52,6 +52,12 @@ const STATES: typeof BURSTS = {
     await client.query('UPDATE operations SET status = 2, attempt = 1')
     await insert(client, 2 * CLAIMED, 'status', '0')
   },
+  'analyzed before most of it has passed its retention at once': async client => {
+    await insert(client, WAITING, 'status, attempt, purge_at', '2, 1, 8e15', 1)
+    await analyze(client)
+    await insert(client, 4 * WAITING, 'status, attempt, purge_at', '2, 1, 1', WAITING + 1)
+    await burst(client)
+  },
   'all of it due at once': async client => {
     await insert(client, 5 * WAITING, 'run_at', '1')
     await analyze(client)
@@ -62,6 +68,46 @@ const IDS = Array.from({ length: CLAIMED }, (_, n) => idOf(FIRST + n))
 const ASKED = JSON.stringify([{ type: 'orders', most: CLAIMED, place: 0 }])
 const COMPLETED = JSON.stringify(IDS.map(id => ({ id, attempt: 1, output: '1' })))
 const KNOWN = IDS.map((id, place) => ({ place, id, type: 'orders', owner: 'me', key: 'k' }))
+
+const NEW_ID = idOf(2 ** 40)
+const PLAIN = [
+  [NEW_ID],
+  ['me'],
+  ['00-1-2-01'],
+  ['1'],
+  'orders',
+  0,
+  1,
+  1,
+  1,
+  null,
+  null,
+  null,
+  null,
+  null,
+  null,
+  0,
+  null,
+  null,
+]
+const SUBMISSION = {
+  id: NEW_ID,
+  type: 'orders',
+  owner: 'me',
+  priority: 0,
+  input: '1',
+  max_attempts: 1,
+  max_lost: 1,
+  retention: 1,
+  idempotency_key: 'k',
+}
+const SUBMITTED = JSON.stringify([SUBMISSION])
+const LIMITED = JSON.stringify([{ ...SUBMISSION, place: 0, in_flight_limit: 100, backlog_limit: 100 }])
+const STEPS = JSON.stringify([{ id: idOf(FIRST), name: 'charge', value: '1' }])
+const NOTED = JSON.stringify([{ place: 0, id: idOf(FIRST), attempt: 1, level: 'info', message: 'one' }])
+const SAVED = JSON.stringify([
+  { id: idOf(FIRST), seen: '1', status: 2, version: 2, webhook_due: false, family_due: false, output: '1' },
+])
 
 /** What a statement is run with, and how many pages and rows it may look at. */
 interface Expectation {
@@ -86,15 +132,28 @@ const STATEMENTS: Readonly<Partial<Record<StatementName, Expectation>>> = {
   byKey: { values: ['orders', 'me', 'k'], pages: 20, rows: 10 },
   inputs: { values: [IDS.slice(0, 10)], pages: 100, rows: 10 },
   list: { values: ['orders', 'me', idOf(2 ** 40), 50, [0, 1, 2, 3, 4]], pages: 1000, rows: 400 },
-  queue: { values: [null, 'orders'], pages: 1000 },
+  queue: { values: [null, 'orders'], pages: 1000, rows: 10_000 },
   webhooksDue: { values: [100], pages: 20, rows: 10 },
   familyDue: { values: [100], pages: 20, rows: 10 },
   children: { values: [idOf(FIRST), [0, 1], idOf(FIRST), 100], pages: 20, rows: 10 },
   countChildren: { values: [idOf(FIRST)], pages: 20, rows: 10 },
   sweepDue: { values: [null, 0], pages: 100, rows: 10 },
   lapsed: { values: [null, 200, 0], pages: 100, rows: 10 },
-  purge: { values: [null, 200, 0], pages: 100, rows: 10 },
-  // These come last: each leaves what it has rolled back to those after it.
+  purge: { values: [null, 200, 0], pages: 20 * 200, rows: 1000 },
+  errors: { values: [idOf(FIRST)], pages: 20, rows: 10 },
+  steps: { values: [idOf(FIRST)], pages: 20, rows: 10 },
+  logs: { values: [idOf(FIRST), 0], pages: 20, rows: 10 },
+  holders: { values: [], pages: 100, rows: 10 },
+  heldBy: { values: ['holder', 0], pages: 100, rows: 10 },
+  holdings: { values: [null, idOf(FIRST), 1000], pages: 100, rows: 10 },
+  // These come last: each leaves what it has rolled back to those after it, and an update may clean that up.
+  purgeOne: { values: [null, idOf(FIRST)], pages: 2000, rows: 10 },
+  acceptPlain: { values: [null, null, ...PLAIN], pages: 100, rows: 10 },
+  accept: { values: [null, SUBMITTED, null], pages: 100, rows: 10 },
+  acceptLimited: { values: [null, LIMITED], pages: 1000, rows: 500 },
+  acceptSteps: { values: [STEPS], pages: 100, rows: 10 },
+  note: { values: [null, NOTED], pages: 100, rows: 10 },
+  save: { values: [null, SAVED], pages: 2000, rows: 10 },
   claimAll: { values: [null, ASKED, CLAIMED, 'holder', 30_000, null, true, null], pages: 50 * CLAIMED, rows: 2000 },
   finishAndClaim: {
     values: [null, ASKED, CLAIMED, 'holder', 30_000, null, true, null, COMPLETED, null],
