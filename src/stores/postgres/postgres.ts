@@ -195,9 +195,9 @@ class PostgresStore implements Store {
     return acceptance
   }
 
-  async read(id: string): Promise<Operation | undefined> {
+  async read(id: string, known?: Operation): Promise<Operation | undefined> {
     this.#checkOpen()
-    return isId(id) ? await this.#reads.read(id) : undefined
+    return isId(id) ? await this.#reads.read(id, known) : undefined
   }
 
   async findByKey(type: string, owner: string, key: string): Promise<Operation | undefined> {

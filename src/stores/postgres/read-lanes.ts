@@ -3,7 +3,7 @@ import type { Operation } from '../../model/operation.ts'
 import type { WithOutput } from '../store.ts'
 import type { Connections } from './connections.ts'
 import { Lanes } from './lanes.ts'
-import { inputsOf, operationsOf, RECORD_WIDTH, toOperation } from './rows.ts'
+import { type AskedRecord, inputsOf, RECORD_WIDTH, recordsOf, toOperation } from './rows.ts'
 import type { Statements } from './statements.ts'
 
 /** The most inputs or outputs of one read: each may have 32 MiB. */
@@ -13,7 +13,7 @@ const MOST_BODIES = 10
 export class ReadLanes {
   readonly #connections: Connections
   readonly #statements: Statements
-  readonly #records: Lanes<string, Operation | undefined>
+  readonly #records: Lanes<AskedRecord, Operation | undefined>
   readonly #inputs: Lanes<string, string | undefined>
   readonly #results: Lanes<string, WithOutput | undefined>
 
@@ -23,8 +23,8 @@ export class ReadLanes {
     const { limitMs } = connections
     this.#records = new Lanes({
       limitMs,
-      write: (ids, until) => this.#readRecords(ids, until),
-      key: id => id,
+      write: (asked, until) => this.#readRecords(asked, until),
+      key: ({ id }) => id,
       isTied: () => false,
     })
     this.#inputs = new Lanes({
@@ -45,8 +45,8 @@ export class ReadLanes {
     })
   }
 
-  async read(id: string): Promise<Operation | undefined> {
-    return await this.#records.add(id)
+  async read(id: string, known?: Operation): Promise<Operation | undefined> {
+    return await this.#records.add({ id, known })
   }
 
   async input(id: string): Promise<string | undefined> {
@@ -62,9 +62,9 @@ export class ReadLanes {
     await Promise.all([this.#records, this.#inputs, this.#results].map(lanes => lanes.drained()))
   }
 
-  async #readRecords(ids: readonly string[], until: number): Promise<(Operation | undefined)[]> {
-    const rows = await this.#connections.run(this.#statements.read, [[...new Set(ids)]], until)
-    return operationsOf(ids, rows)
+  async #readRecords(asked: readonly AskedRecord[], until: number): Promise<(Operation | undefined)[]> {
+    const ids = new Set(asked.map(({ id }) => id))
+    return recordsOf(asked, await this.#connections.run(this.#statements.read, [[...ids]], until))
   }
 
   async #readInputs(ids: readonly string[], until: number): Promise<(string | undefined)[]> {

@@ -1,6 +1,6 @@
 /** Converts records to rows and rows to records. */
 import type { AttemptError, Operation } from '../../model/operation.ts'
-import { type Problem, type Progress, STATUSES } from '../../model/protocol.ts'
+import { isFinal, type Problem, type Progress, STATUSES } from '../../model/protocol.ts'
 import type { Submission, Tags } from '../../model/submission.ts'
 import type { Waits } from '../../model/waits.ts'
 import type {
@@ -71,8 +71,15 @@ const CHANGED = {
 
 const RECORD = { ...SUBMITTED, ...ACCEPTED, ...CHANGED, purged: 'boolean' } as const
 
+/**
+ * The columns that show whether a record has changed. They come first in its text, so that a record which is known need
+ * not be read further. After the end of an operation, changes do not change its version; before, only that its time has
+ * come does not.
+ */
+const STAMP = ['status', 'version', 'updated_at', 'run_at']
+
 /** The columns of a record except the id, in the order in which its text has them. */
-const OTHER_COLUMNS = Object.keys(RECORD).filter(column => column !== 'id')
+const OTHER_COLUMNS = [...STAMP, ...Object.keys(RECORD).filter(column => ![...STAMP, 'id'].includes(column))]
 const HISTORY_AT = OTHER_COLUMNS.indexOf('history')
 
 /** How many columns a selected record has. Further columns of a statement follow after them. */
@@ -209,6 +216,10 @@ function read(id: string, values: readonly (string | null)[]) {
   const at = cursor(values)
   return {
     id,
+    status: STATUSES[at.number()] ?? 'failed',
+    version: at.number(),
+    updatedAt: at.number(),
+    runAt: at.numberOrNull(),
     type: at.text(),
     owner: at.text(),
     priority: at.number(),
@@ -225,10 +236,6 @@ function read(id: string, values: readonly (string | null)[]) {
     createdAt: at.number(),
     startBy: at.numberOrNull(),
     deadline: at.numberOrNull(),
-    status: STATUSES[at.number()] ?? 'failed',
-    version: at.number(),
-    updatedAt: at.number(),
-    runAt: at.numberOrNull(),
     startedAt: at.numberOrNull(),
     finishedAt: at.numberOrNull(),
     expiresAt: at.numberOrNull(),
@@ -364,6 +371,27 @@ export function countedChildren(rows: readonly Row[]): ChildCounts {
 export function operationsOf(ids: readonly string[], rows: readonly Row[]): (Operation | undefined)[] {
   const operations = new Map(rows.map(row => [row[0], toOperation(row)]))
   return ids.map(id => operations.get(id))
+}
+
+/** An operation to read, and a record of it that was read before. */
+export interface AskedRecord {
+  readonly id: string
+  readonly known: Operation | undefined
+}
+
+/** The records that were asked for, from rows in any order: the known ones themselves if they have not changed. */
+export function recordsOf(asked: readonly AskedRecord[], rows: readonly Row[]): (Operation | undefined)[] {
+  const byId = new Map(rows.map(row => [row[0], row]))
+  return asked.map(({ id, known }) => {
+    const row = byId.get(id)
+    if (row === undefined) return undefined
+    return known !== undefined && isUnchanged(known, row) ? known : toOperation(row)
+  })
+}
+
+function isUnchanged({ status, version, updatedAt, runAt }: Operation, [, record]: Row): boolean {
+  const stamp = `(${STATUSES.indexOf(status)},${version},${updatedAt},${runAt ?? ''},`
+  return !isFinal(status) && (record as string).startsWith(stamp)
 }
 
 /** The inputs of ids, from rows in any order. */
