@@ -116,10 +116,11 @@ export type Hint =
  *
  * - `soon`: someone waits for what they announce.
  * - `work`: the listener looks for work, which any process that watches for the same `work` can do. So it is enough that
- *   hints come soon to some of them. The others get `unknown` from time to time.
+ *   hints come soon to some of them. The others get `unknown` from time to time. The `holder` is the one that claims this
+ *   work, if it claims any: after a claim that gave all that it asked for, it needs no hint of more.
  * - `rarely`: the listener looks often enough by itself. It may get no hints at all.
  */
-export type HintNeed = 'soon' | 'rarely' | { readonly work: string }
+export type HintNeed = 'soon' | 'rarely' | { readonly work: string; readonly holder?: string }
 
 /**
  * The hints about an operation that the store has changed, except the hint `ready`.

@@ -162,7 +162,7 @@ export class Worker {
       const names = this.#settings.types.map(type => type.name).join(', ')
       throw new Error(`The worker has a handler for none of its operation types (${names}).`)
     }
-    const need = this.#settings.isOwn ? 'rarely' : { work: this.#lookedFor }
+    const need = this.#settings.isOwn ? 'rarely' : { work: this.#lookedFor, holder: this.#holder }
     this.#unwatch = this.#settings.store.watch(hint => this.#hinted(hint), need)
     this.#look.start()
     this.#claiming.start()

@@ -15,16 +15,18 @@ export interface AttendanceOptions {
   readonly channel: string
   readonly pace: NotificationPace
   readonly audience: Audience
-  /** Whether this process can do no further work now. */
-  readonly isFull: () => boolean
+  /** Whether a holder of leases can take no further work now. */
+  readonly isFull: (holder: string) => boolean
   /** How often a process that does not listen looks for work. */
   readonly pollMs: number
 }
 
 /** How often a process that listens considers whether to go on, in milliseconds. */
 export const STAY_MS = 250
-/** How often a process that does not listen looks for a free seat, in milliseconds. */
+/** How often a process with requests that wait looks for a free seat while it does not listen, in milliseconds. */
 const SEARCH_MS = 500
+/** The same for any other process. Those that look for work ask for a seat with each look that may find nothing. */
+const RARE_SEARCH_MS = 1500
 /**
  * How often requests that wait read their operations where this process does not listen, in milliseconds. The first one
  * looks for a free seat as well, but no more often than that.
@@ -32,12 +34,18 @@ const SEARCH_MS = 500
 const WAITING_POLL_MS = 50
 /** A process that needs no hint soon listens for a moment from time to time, to learn how frequent they are. */
 const REST_MS = 30_000
-/** So that a worker which polls as often as its store does not poll twice. */
-const POLL_PART = 0.85
+/** The shortest and the longest pause between two looks, in intervals: a worker with the same interval looks only then. */
+const [SHORTEST_PART, LONGEST_PART] = [0.8, 0.88]
 
 export class Attendance {
   readonly #options: AttendanceOptions
   readonly #seats: Seats
+  /** When it looked for a seat last, by the monotonic clock. */
+  #searchedAt = Number.NEGATIVE_INFINITY
+  /** When it looks for a seat next, by the monotonic clock. */
+  #searchAt = Number.POSITIVE_INFINITY
+  #isSeatFree = false
+  #endNap: () => void = () => {}
 
   constructor(options: AttendanceOptions) {
     this.#options = options
@@ -79,22 +87,48 @@ export class Attendance {
     pace.resume()
   }
 
+  /** The seats that this process would take, for a statement that asks for them beside something else. */
+  get wantedSeats(): readonly string[] {
+    return this.#seats.namesOf(this.#needs())
+  }
+
+  /** Called with the answer to such a statement: it needs no look of its own for a while. */
+  searched(isSeatFree: boolean): void {
+    this.#noteSearch()
+    if (!isSeatFree) return
+    this.#isSeatFree = true
+    this.#endNap()
+  }
+
   async #untilReturn(signal: AbortSignal): Promise<void> {
-    const { audience, pollMs } = this.#options
+    const { audience } = this.#options
     const beganAt = performance.now()
-    let [polledAt, searchedAt] = [beganAt, beganAt]
+    let pollAt = this.#nextPoll()
+    this.#noteSearch()
+    this.#isSeatFree = false
     while (!signal.aborted) {
-      const isNew = await this.#nap(audience.isWaiting ? WAITING_POLL_MS : SEARCH_MS, signal)
+      const isNew = await this.#nap(Math.min(pollAt, this.#searchAt), signal)
       const now = performance.now()
       if (!isNew && audience.isWaiting) audience.sendToWaiting({ kind: 'unknown' })
-      if (now - polledAt >= POLL_PART * pollMs) {
-        polledAt = now
+      if (now >= pollAt) {
+        pollAt = this.#nextPoll()
         audience.sendToWork({ kind: 'unknown' })
       }
-      if (now - searchedAt < (isNew ? WAITING_POLL_MS : POLL_PART * SEARCH_MS)) continue
-      searchedAt = now
+      if (this.#isSeatFree) return
+      if (isNew ? now - this.#searchedAt < WAITING_POLL_MS : now < this.#searchAt) continue
+      this.#noteSearch()
       if (await this.#mayReturn(now - beganAt)) return
     }
+  }
+
+  #nextPoll(): number {
+    const part = SHORTEST_PART + Math.random() * (LONGEST_PART - SHORTEST_PART)
+    return performance.now() + part * this.#options.pollMs
+  }
+
+  #noteSearch(): void {
+    this.#searchedAt = performance.now()
+    this.#searchAt = this.#searchedAt + around(this.#options.audience.isWaiting ? SEARCH_MS : RARE_SEARCH_MS)
   }
 
   async #mayReturn(awayMs: number): Promise<boolean> {
@@ -107,21 +141,21 @@ export class Attendance {
     return await this.#seats.isAnyFree(this.#options.connections, needs).catch(() => false)
   }
 
-  /** A process that can do no further work needs no hint about it. */
+  /** Work that all who claim it here can take no more of needs no hint. */
   #needs(): string[] {
     const { audience, isFull } = this.#options
-    return isFull() ? audience.needs().filter(need => need === WAITS) : audience.needs()
+    const canTake = (holder: string | undefined) => holder === undefined || !isFull(holder)
+    return audience.needs().filter(need => need === WAITS || audience.holdersOf(need).some(canTake))
   }
 
-  /**
-   * Waits about as long, so that the processes of a fleet do not look at the same moment. True if someone has begun to
-   * wait meanwhile.
-   */
-  async #nap(ms: number, signal: AbortSignal): Promise<boolean> {
+  /** Waits until a time, and not as long while requests wait. True if someone has begun to wait meanwhile. */
+  async #nap(until: number, signal: AbortSignal): Promise<boolean> {
     const { audience } = this.#options
     const { promise, resolve } = Promise.withResolvers<boolean>()
     const end = () => resolve(false)
-    const timer = setTimeout(end, ms * (0.9 + Math.random() / 5)).unref()
+    const longestMs = audience.isWaiting ? around(WAITING_POLL_MS) : Number.POSITIVE_INFINITY
+    const timer = setTimeout(end, Math.min(longestMs, Math.max(0, until - performance.now()))).unref()
+    this.#endNap = end
     signal.addEventListener('abort', end, { once: true })
     audience.onArrival = () => resolve(true)
     try {
@@ -132,4 +166,9 @@ export class Attendance {
       audience.onArrival = undefined
     }
   }
+}
+
+/** So that the processes of a fleet do not look at the same moment. */
+function around(ms: number): number {
+  return ms * (0.9 + Math.random() / 5)
 }

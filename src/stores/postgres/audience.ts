@@ -12,6 +12,8 @@ export class Audience {
   readonly #soon = new HintListeners()
   readonly #rarely = new HintListeners()
   readonly #work = new Map<string, HintListeners>()
+  /** Who claims each of it; undefined for a listener that claims nothing. */
+  readonly #holders = new Map<string, (string | undefined)[]>()
   /** When someone waited last, by the monotonic clock. */
   #waitedAt = Number.NEGATIVE_INFINITY
   /** Called when someone begins to wait. */
@@ -19,7 +21,7 @@ export class Audience {
 
   add(listener: (hint: Hint) => void, need: HintNeed): () => void {
     if (need === 'rarely') return this.#rarely.add(listener)
-    if (need !== 'soon') return this.#addWork(listener, need.work)
+    if (need !== 'soon') return this.#addWork(listener, need)
     const remove = this.#soon.add(listener)
     this.onArrival?.()
     return () => {
@@ -28,14 +30,29 @@ export class Audience {
     }
   }
 
-  #addWork(listener: (hint: Hint) => void, work: string): () => void {
+  #addWork(listener: (hint: Hint) => void, { work, holder }: { work: string; holder?: string }): () => void {
     const listeners = this.#work.get(work) ?? new HintListeners()
+    const holders = this.#holders.get(work) ?? []
     this.#work.set(work, listeners)
+    this.#holders.set(work, holders)
     const remove = listeners.add(listener)
+    holders.push(holder)
     return () => {
       remove()
+      holders.splice(holders.indexOf(holder), 1)
       if (listeners.isEmpty) this.#work.delete(work)
+      if (listeners.isEmpty) this.#holders.delete(work)
     }
+  }
+
+  /** Who claims some work; undefined for a listener that claims nothing. */
+  holdersOf(need: string): readonly (string | undefined)[] {
+    return this.#holders.get(need) ?? []
+  }
+
+  /** Whether a listener claims as this holder. */
+  hasHolder(holder: string): boolean {
+    return [...this.#holders.values()].some(holders => holders.includes(holder))
   }
 
   /** Whether someone waits for what hints announce. */
@@ -68,5 +85,6 @@ export class Audience {
     this.#soon.clear()
     this.#rarely.clear()
     this.#work.clear()
+    this.#holders.clear()
   }
 }

@@ -55,6 +55,20 @@ export class Claims {
     return await this.#lookOn('claimAll', 'claimBehind', given)
   }
 
+  /**
+   * Whether a claim would find something, and whether a seat is free.
+   *
+   * @param seats their names
+   */
+  async peek(
+    types: readonly { readonly type: string; readonly limit: number }[],
+    seats: readonly string[],
+  ): Promise<{ isAnyReady: boolean; isSeatFree: boolean }> {
+    const asked = types.map(({ type, limit }, place) => ({ type, most: limit, place }))
+    const [row = []] = await this.#options.run('peek', [this.#options.now(), JSON.stringify(asked), seats])
+    return { isAnyReady: row[0] === true || row[1] === true, isSeatFree: row[2] === true }
+  }
+
   /** The claim that is sent together with the outcomes that are written now, if there is one. */
   joining(): JoiningClaim | undefined {
     return this.#joining.shift()

@@ -38,8 +38,11 @@ export class Hub {
   readonly #notifier: Notifier
   readonly #listener: Listener
   readonly #spread: Spread
+  readonly #attendance: Attendance
   /** When the holders last claimed whose last claim gave all that they asked for. */
   readonly #filledAt = new Map<string, number>()
+  /** The holders whose last claim found nothing. */
+  readonly #idle = new Set<string>()
 
   constructor(options: HubOptions) {
     this.#options = options
@@ -48,13 +51,15 @@ export class Hub {
     const channel = channelOf(options.schema)
     const pace = new NotificationPace()
     const audience = this.#audience
+    const isFull = (holder: string) => this.#isFull(holder)
+    this.#attendance = new Attendance({ connections, channel, pace, audience, pollMs, isFull })
     this.#spread = new Spread(hint => audience.send(hint))
     this.#notifier = new Notifier({ connections, notify, channel, from, pace })
     this.#listener = new Listener({
       connections,
       channel,
       from,
-      attendance: new Attendance({ connections, channel, pace, audience, pollMs, isFull: () => this.#isFull }),
+      attendance: this.#attendance,
       send: payloads => this.#notifier.send(payloads),
       heard: hint => this.#spread.hear(hint),
       arrived: sender => pace.arrived(sender),
@@ -77,24 +82,51 @@ export class Hub {
   }
 
   watch(listener: (hint: Hint) => void, need: HintNeed): () => void {
-    return this.#audience.add(listener, need)
+    const remove = this.#audience.add(listener, need)
+    return () => {
+      remove()
+      if (typeof need === 'string' || need.holder === undefined) return
+      this.#filledAt.delete(need.holder)
+      this.#idle.delete(need.holder)
+    }
+  }
+
+  /**
+   * Whether a claim would probably find nothing: the last one of this holder did so, and no hint has come since. Hints of
+   * other processes do not come, since this one does not listen.
+   */
+  isIdle(holder: string): boolean {
+    return this.#listener.isAway && this.#idle.has(holder)
+  }
+
+  /** The seats to ask for with a look that takes nothing. */
+  get wantedSeats(): readonly string[] {
+    return this.#attendance.wantedSeats
+  }
+
+  /** Called after such a look. */
+  searched(isSeatFree: boolean): void {
+    this.#attendance.searched(isSeatFree)
   }
 
   /** Called after each claim: hints come first to processes that find something, and that have room for it. */
   claimed(holder: string, types: readonly string[], { count, limit }: { count: number; limit: number }): void {
+    this.#spread.looked(types, { found: count > 0 })
+    // Others, such as those who deliver webhooks, take none of the work that seats are for.
+    if (!this.#audience.hasHolder(holder)) return
     if (count < limit) this.#filledAt.delete(holder)
     else this.#filledAt.set(holder, performance.now())
-    this.#spread.looked(types, { found: count > 0 })
+    if (count > 0) this.#idle.delete(holder)
+    else this.#idle.add(holder)
   }
 
-  get #isFull(): boolean {
-    const before = performance.now() - FULL_MS
-    return [...this.#filledAt.values()].some(filledAt => filledAt < before)
+  #isFull(holder: string): boolean {
+    return (this.#filledAt.get(holder) ?? Number.POSITIVE_INFINITY) < performance.now() - FULL_MS
   }
 
   /** Sends a hint to all processes. Listeners of this process get it at once. */
   tell(hint: Hint): void {
-    this.#audience.send(hint)
+    this.#send(hint)
     if (this.#options.notifications) this.#notifier.tell(hint)
   }
 
@@ -123,8 +155,14 @@ export class Hub {
    */
   async tellWith<T>(hints: readonly Hint[], write: (payloads: readonly string[] | null) => Promise<T>): Promise<T> {
     const result = await (this.#options.notifications ? this.#notifier.tellWith(hints, write) : write(null))
-    for (const hint of hints) this.#audience.send(hint)
+    for (const hint of hints) this.#send(hint)
     return result
+  }
+
+  /** Sends a hint of this process to its own listeners. */
+  #send(hint: Hint): void {
+    if (hint.kind === 'ready') this.#idle.clear()
+    this.#audience.send(hint)
   }
 
   /** Sends the last notifications, and stops listening. */

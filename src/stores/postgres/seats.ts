@@ -19,11 +19,16 @@ function keyOf(name: string, seat: number | string): string {
 
 const TAKE = `SELECT CASE ${ALL.map(seat => `WHEN pg_try_advisory_lock(${keyOf('$1::text', seat)}) THEN ${seat}`).join(' ')} END`
 const RELEASE = `SELECT pg_advisory_unlock(${keyOf('$1::text', '$2::bigint')})`
-/** It takes the first seat that is free, and releases it at its end. */
-const IS_ANY_FREE: Statement = {
-  name: 'waybill/seats',
-  text: `SELECT ${ALL.map(seat => `pg_try_advisory_xact_lock(${keyOf('name', seat)})`).join(' OR ')}
-  FROM unnest($1::text[]) AS name`,
+const IS_ANY_FREE: Statement = { name: 'waybill/seats', text: `SELECT ${isAnySeatFree('$1')}` }
+
+/**
+ * Whether a seat is free. It takes the first one, and releases it at the end of the transaction.
+ *
+ * @param names the parameter with the names of seats
+ */
+export function isAnySeatFree(names: string): string {
+  const tries = ALL.map(seat => `pg_try_advisory_xact_lock(${keyOf('name', seat)})`)
+  return `EXISTS (SELECT 1 FROM unnest(${names}::text[]) AS name WHERE ${tries.join(' OR ')})`
 }
 
 /** The seats that one process holds. */
@@ -66,9 +71,14 @@ export class Seats {
     this.#held.clear()
   }
 
+  /** The names of the seats for some needs. */
+  namesOf(needs: readonly string[]): readonly string[] {
+    return needs.map(need => this.#prefix + need)
+  }
+
   /** Whether a seat for one of the needs is free. */
   async isAnyFree(connections: Connections, needs: readonly string[]): Promise<boolean> {
-    const rows = await connections.run(IS_ANY_FREE, [needs.map(need => this.#prefix + need)])
-    return rows.some(([isFree]) => isFree === true)
+    const rows = await connections.run(IS_ANY_FREE, [this.namesOf(needs)])
+    return rows[0]?.[0] === true
   }
 }

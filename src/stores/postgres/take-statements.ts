@@ -1,5 +1,6 @@
 /** The statements that take operations from the queue, and those that renew leases. */
 import { idsOf, recordOf } from './rows.ts'
+import { isAnySeatFree } from './seats.ts'
 import { CLOCK, clockAndIds, IMPATIENT_CLOCK, tellingClock } from './statement-clock.ts'
 import { completion, locked, skipped } from './write-statements.ts'
 
@@ -74,6 +75,13 @@ export function takes(schema: string, operations: string, channel: string) {
     ${pickedOfReady(operations)},
     taken AS (${claimed})
     SELECT t.id, t.record, ${input}, ${MISSED_OF_READY} FROM due LEFT JOIN taken t ON true`,
+    // Whether a claim would find something, and whether a seat is free. It costs half of a claim that finds nothing.
+    peek: `
+    WITH ${CLOCK},
+    ${ASKED}
+    SELECT EXISTS (SELECT 1 FROM asked a WHERE (${readyOf(operations)} LIMIT 1) IS NOT NULL),
+      EXISTS (SELECT 1 FROM asked a WHERE (${dueOf(operations)}) IS NOT NULL),
+      ${isAnySeatFree('$3')}`,
     claimAll: claimAll(),
     claimBehind: claimAll('$9'),
     // `complete` and `claim` unchanged, in one statement. The last column says to which of them a row belongs.
@@ -136,14 +144,17 @@ function pickedOfReady(operations: string): string {
   return `
     ${ASKED},
     due AS MATERIALIZED (
-      SELECT EXISTS (SELECT 1 FROM asked a WHERE (
-        SELECT o.run_at FROM ${operations} o
-        WHERE o.type = a.type AND o.status = 0 AND o.run_at <= (SELECT now FROM clock)
-        ORDER BY o.run_at LIMIT 1) IS NOT NULL) AS is_any),
+      SELECT EXISTS (SELECT 1 FROM asked a WHERE (${dueOf(operations)}) IS NOT NULL) AS is_any),
     picked AS MATERIALIZED (
       SELECT found.id FROM asked a CROSS JOIN LATERAL (
         SELECT f.id FROM (${readyOf(operations)} LIMIT ${FOUND_LIMIT} FOR UPDATE SKIP LOCKED) AS f LIMIT a.most) AS found
       WHERE NOT (SELECT is_any FROM due) LIMIT $3)`
+}
+
+function dueOf(operations: string): string {
+  return `SELECT o.run_at FROM ${operations} o
+        WHERE o.type = a.type AND o.status = 0 AND o.run_at <= (SELECT now FROM clock)
+        ORDER BY o.run_at LIMIT 1`
 }
 
 function readyOf(operations: string): string {

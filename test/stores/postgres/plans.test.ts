@@ -85,6 +85,7 @@ const EXPECTED: Partial<Readonly<Record<StatementName, Expectation>>> = {
     pages: 100,
   },
   claim: { values: CLAIM, indexes: [...PICKED, 'payloads_pkey'], pages: 500 },
+  peek: { values: [null, ASKED, ['seat']], indexes: ['operations_delayed', 'operations_ready'], pages: 50 },
   claimAll: { values: CLAIM, indexes: [...PICKED, 'payloads_pkey'], pages: 1000 },
   claimOne: {
     values: [null, SOME_ID, 'holder', 30_000, 'job-1', false, 'jobs'],

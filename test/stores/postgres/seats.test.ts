@@ -17,7 +17,7 @@ import { until } from '../../support/waybill.ts'
 
 const database = testDatabase()
 const PATIENCE = { timeout: 240_000 }
-const WORK = { work: 'claims of orders' }
+const WORK = { work: 'claims of orders', holder: 'h' }
 const MEMBERS = SEATS + 4
 
 let schema = ''
@@ -161,6 +161,27 @@ describe('processes that look for the same work', () => {
     }
     await sendUntil(() => !full.some(({ isListening }) => isListening))
     await untilListening(members, SEATS)
+  })
+
+  it('keep their seats while what else they do is full, or was full before it was stopped', async () => {
+    const members = await start(MEMBERS)
+    const watch = ({ store, hints }: Member, holder: string) =>
+      store.watch(hint => void hints.push(hint), { work: WORK.work, holder })
+    const unwatch = members.map(member => watch(member, 'before'))
+    await untilListening(members, SEATS)
+    const seated = listening(members)
+    const from = { types: [{ type: 'orders', limit: 1 }], limit: 1 }
+    for (const [at, member] of members.entries()) {
+      if (!member.isListening) continue
+      for (const holder of ['before', 'webhooks']) {
+        expect(await member.store.claim({ holder, leaseMs: 60_000, execution: null, from })).toHaveLength(1)
+      }
+      watch(member, 'after')
+      unwatch[at]?.()
+    }
+    await sendUntil(() => sent % 100 === 0)
+    await sendUntil(() => sent % 100 === 50)
+    expect(listening(members)).toEqual(seated)
   })
 
   it('listen as long as there are seats, even if they can do no more', async () => {
