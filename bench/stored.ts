@@ -21,7 +21,7 @@ const SAID_EACH_MS = 10_000
 /**
  * Fills a store with very many operations.
  *
- * @param name the store's, for those who watch
+ * @param name the store's, as it is printed
  * @throws if the disk has too little space for them
  */
 export async function fillStore(bench: Bench, { seed }: OpenedStore, name: string): Promise<void> {
