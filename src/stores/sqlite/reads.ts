@@ -4,15 +4,8 @@ import { type Database, type Row, type Statement, withArrays } from './database.
 import type { ErrorRow } from './error-rows.ts'
 import { HOLDER_NAME } from './holders.ts'
 import { ID } from './keys.ts'
-import {
-  prepareRecords,
-  RECORD_OF_ID,
-  RECORD_WITH_OUTPUT,
-  RECORDS,
-  type RecordQuery,
-  STAMP_OF_ID,
-  type Stamp,
-} from './rows.ts'
+import { prepareRecords, RECORD_OF_ID, RECORD_WITH_OUTPUT, RECORDS, type RecordQuery } from './rows.ts'
+import { STAMP_OF_ID, type Stamp } from './stamps.ts'
 
 /** The rows of each read, except for reads of whole records. */
 interface Selected {

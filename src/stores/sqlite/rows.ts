@@ -258,22 +258,6 @@ export const RECORD_WITH_OUTPUT: string = `
   SELECT NULL, ${SELECTED}, (SELECT body FROM outputs WHERE outputs.number = operations.number)
   FROM operations WHERE uuid = ?`
 
-/** Selects what shows whether a record has changed. */
-export const STAMP_OF_ID = 'SELECT version, updated_after, run_at FROM operations WHERE uuid = ?'
-
-/** The columns of {@link STAMP_OF_ID}. */
-export type Stamp = readonly [version: number, updatedAfter: number, runAt: number | null]
-
-/**
- * Whether a record is as it was when it was read, except for its lease. After the end of an operation, changes do not
- * change its version; before, only that its time has come does not.
- */
-export function isUnchanged(known: Operation, stamp: Stamp | undefined): boolean {
-  if (stamp === undefined || isFinal(known.status)) return false
-  const [version, updatedAfter, runAt] = stamp
-  return version === known.version && updatedAfter === known.updatedAt - known.createdAt && runAt === known.runAt
-}
-
 /** A record, and its row in the file. */
 export interface StoredRecord {
   /** The key of its row. */

@@ -63,6 +63,33 @@ export const knownTests: StoreTests = {
       await readBothWays(test, known)
     },
 
+    'a read sees the changes that make no new version: of launches, executions and children': async test => {
+      const { store } = test
+      let known = await test.submit()
+      const { id } = known
+      const see = async () => {
+        known = await readBothWays(test, known)
+      }
+      // The first refusal puts it off until the same time as its start did.
+      const holdMs = 60_000
+      await store.reserveForLaunch({ types: [TYPE], limit: 1, holdMs })
+      await see()
+      await test.change(id, { kind: 'launch-refused', launch: 1, delayMs: holdMs })
+      await see()
+      assert.equal(known.launches, 0)
+      test.clock.advance(holdMs)
+      await store.reserveForLaunch({ types: [TYPE], limit: 1, holdMs })
+      await see()
+      await test.change(id, { kind: 'launched', launch: 1, execution: 'job-1', engine: 'jobs' })
+      await see()
+      assert.equal(known.execution, 'job-1')
+      await test.claimOne(id)
+      await see()
+      await test.change(id, { kind: 'has-children', attempt: 1 })
+      await see()
+      assert.notEqual(known.waits, null)
+    },
+
     'a read sees the end of an operation whose lease was renewed in between': async test => {
       const known = await test.run()
       test.clock.advance(1000)
