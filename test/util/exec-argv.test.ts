@@ -47,7 +47,7 @@ function program(handlers: string): string {
     import { appendFileSync } from 'node:fs'
     appendFileSync('runs', process.pid + '\\n')
     const { defineOperation } = await import(${JSON.stringify(new URL('index.ts', PACKAGE).href)})
-    const { createWaybill } = await import(${JSON.stringify(new URL('waybill.ts', PACKAGE).href)})
+    const { createWaybill } = await import(${JSON.stringify(new URL('server.ts', PACKAGE).href)})
     const { sqliteStore } = await import(${JSON.stringify(new URL('stores/sqlite/sqlite.ts', PACKAGE).href)})
     const type = defineOperation({ name: 'greet' })
     const waybill = createWaybill({

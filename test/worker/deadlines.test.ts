@@ -7,7 +7,8 @@ import { manualClock, testWaybill } from 'waybill/testing'
 import type { AnyOperationType } from '../../src/model/operation-type.ts'
 import { worker } from '../support/children.ts'
 import { play, plays } from '../support/handlers.ts'
-import { hasFinished, logOf, recordOf, SILENT, submit, type TestContext, test } from '../support/waybill.ts'
+import { controlTimeouts, LONG_MS } from '../support/timeouts.ts'
+import { hasFinished, logOf, recordOf, SILENT, submit, type TestContext, test, until } from '../support/waybill.ts'
 
 const HOUR = 3_600_000
 const OVER = { status: 'failed', error: { code: 'deadline-exceeded', status: 504 } }
@@ -29,25 +30,35 @@ async function nearlyOver(lab: TestContext, type: AnyOperationType, input: unkno
 
 describe('a deadline that passes while the handler runs', () => {
   test('stops a handler of the same process, and ends the operation whatever attempts are left', async ({ lab }) => {
-    const { store, id } = await nearlyOver(lab, reports, null)
+    const advance = controlTimeouts(lab)
+    const { store, id } = await nearlyOver(lab, reports, null, LONG_MS)
+    const begun = Promise.withResolvers<void>()
     const reasons: unknown[] = []
     const handlers = handler(reports, async (_, { signal }) => {
+      begun.resolve()
       await new Promise(resolve => signal.addEventListener('abort', resolve, { once: true }))
       reasons.push(signal.reason.name, signal.reason.message)
       throw signal.reason
     })
     await lab.waybill([reports], { store, worker: { handlers } })
+    await begun.promise
+    advance(LONG_MS)
     expect(await hasFinished(store, id)).toMatchObject({ ...OVER, attempt: 1, history: [{ outcome: 'failed' }] })
     expect(reasons).toEqual(['DeadlineError', 'The operation ran past its deadline.'])
   })
 
   test('leaves a handler its grace period to complete', async ({ lab }) => {
-    const { store, id } = await nearlyOver(lab, reports, null)
+    const advance = controlTimeouts(lab)
+    const { store, id } = await nearlyOver(lab, reports, null, LONG_MS)
+    const begun = Promise.withResolvers<void>()
     const handlers = handler(reports, async (_, { signal }) => {
+      begun.resolve()
       await new Promise(resolve => signal.addEventListener('abort', resolve, { once: true }))
       return 'what there is so far'
     })
     await lab.waybill([reports], { store, worker: { handlers, gracePeriod: '5m' } })
+    await begun.promise
+    advance(LONG_MS)
     expect((await hasFinished(store, id)).status).toBe('completed')
   })
 
@@ -64,9 +75,13 @@ describe('a deadline that passes while the handler runs', () => {
   })
 
   test('stops the handler of an execution, which exits with 0', async ({ lab }) => {
-    const { store, id, open } = await nearlyOver(lab, acts, play({ do: 'wait' }))
+    const advance = controlTimeouts(lab)
+    const { store, id, open } = await nearlyOver(lab, acts, play({ do: 'wait' }), LONG_MS)
     const { handlers } = worker().worker
-    expect(await runOperation({ operations: [acts], store: open(), handlers, operationId: id, logger: SILENT })).toBe(0)
+    const ended = runOperation({ operations: [acts], store: open(), handlers, operationId: id, logger: SILENT })
+    await until(async () => (await logOf(store, id)).length > 0)
+    advance(LONG_MS)
+    expect(await ended).toBe(0)
     expect(await recordOf(store, id)).toMatchObject(OVER)
     expect(await logOf(store, id)).toContain('DeadlineError')
   })

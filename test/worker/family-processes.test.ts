@@ -35,7 +35,8 @@ async function expectFamily(store: Store, parent: string, count: number): Promis
   expect(await resultOf(store, parent)).toBe(sumOf(count))
   expect(await store.countChildren(parent)).toEqual({ unfinished: 0, completed: count, failed: 0, canceled: 0 })
   await until(async () => (await store.familyDue(10)).length === 0)
-  return history.map(({ outcome }) => outcome)
+  // On a slow machine, an attempt that waits for a slot is handed back before it has begun.
+  return history.map(({ outcome }) => outcome).filter(outcome => outcome !== 'released')
 }
 
 describe.for(Object.entries(STORES))('on %s', ([_, open]) => {
