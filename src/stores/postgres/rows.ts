@@ -1,5 +1,5 @@
 /** Converts records to rows and rows to records. */
-import type { AttemptError, Operation } from '../../model/operation.ts'
+import { type AttemptError, hasChildren, type Operation } from '../../model/operation.ts'
 import { isFinal, type Problem, type Progress, STATUSES } from '../../model/protocol.ts'
 import type { Submission, Tags } from '../../model/submission.ts'
 import type { Waits } from '../../model/waits.ts'
@@ -73,8 +73,8 @@ const RECORD = { ...SUBMITTED, ...ACCEPTED, ...CHANGED, purged: 'boolean' } as c
 
 /**
  * The columns that show whether a record has changed. They come first in its text, so that a record which is known need
- * not be read further. After the end of an operation, changes do not change its version; before, only that its time has
- * come does not.
+ * not be read further. After the end of an operation, changes do not change its version; before, only those of its place
+ * in the queue, its launches and its first child do not.
  */
 const STAMP = ['status', 'version', 'updated_at', 'run_at']
 
@@ -389,10 +389,17 @@ export function recordsOf(asked: readonly AskedRecord[], rows: readonly Row[]): 
   })
 }
 
-function isUnchanged({ status, version, updatedAt, runAt }: Operation, [, record]: Row): boolean {
+/** An operation with a launch under way is always read: its execution may have been recorded. */
+function isUnchanged(known: Operation, [, record]: Row): boolean {
+  const { status, version, updatedAt, runAt, launches } = known
+  if (isFinal(status) || launches > 0) return false
   const stamp = `(${STATUSES.indexOf(status)},${version},${updatedAt},${runAt ?? ''},`
-  return !isFinal(status) && (record as string).startsWith(stamp)
+  const text = record as string
+  return text.startsWith(stamp) && text.includes(CHILDREN) === hasChildren(known)
 }
+
+/** In the text of a record whose waits have children. */
+const CHILDREN = '""children"":'
 
 /** The inputs of ids, from rows in any order. */
 export function inputsOf(ids: readonly string[], rows: readonly Row[]): (string | undefined)[] {
