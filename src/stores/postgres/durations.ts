@@ -1,13 +1,16 @@
 /**
- * How long completed attempts ran; estimates are made from that. A process writes its durations together once a second,
- * because a row of them would make each outcome more expensive. If the process is killed, the last ones are missing.
+ * How long completed attempts ran; estimates are made from that. A process writes its durations together, because a row
+ * of them would make each outcome more expensive. If the process is killed, the last ones are missing.
  */
 import type { Operation } from '../../model/operation.ts'
 
 /** How many durations of a type are read. No more are written at once, and no more are kept. */
 export const DURATIONS_KEPT = 100
 
-const PAUSE_MS = 1000
+/** How long durations are collected before they are written, in milliseconds, after a time without any. */
+const FIRST_PAUSE_MS = 1000
+/** The same while durations come all the time. In a large fleet many processes write them. */
+const PAUSE_MS = 5000
 
 /** Runs a statement on the table of durations. */
 type Run = (name: 'noteDurations' | 'check' | 'dropDurations', values: unknown[]) => Promise<unknown>
@@ -15,6 +18,7 @@ type Run = (name: 'noteDurations' | 'check' | 'dropDurations', values: unknown[]
 export class Durations {
   readonly #run: Run
   #hasGrown = false
+  #writtenAt = Number.NEGATIVE_INFINITY
   /** By type, the newest last. */
   readonly #held = new Map<string, number[]>()
   #timer: NodeJS.Timeout | undefined
@@ -48,7 +52,8 @@ export class Durations {
     this.#held.set(type, held)
     held.push(finishedAt - attemptStartedAt)
     if (held.length > 2 * DURATIONS_KEPT) held.splice(0, DURATIONS_KEPT)
-    this.#timer ??= setTimeout(() => void this.flush(), PAUSE_MS).unref()
+    const wasQuiet = performance.now() - this.#writtenAt > 2 * PAUSE_MS
+    this.#timer ??= setTimeout(() => void this.flush(), wasQuiet ? FIRST_PAUSE_MS : PAUSE_MS).unref()
   }
 
   /** Resolves when everything that was added is written, or could not be: estimates are then less exact. */
@@ -66,6 +71,7 @@ export class Durations {
 
   async #write(rows: string): Promise<void> {
     this.#hasGrown = true
+    this.#writtenAt = performance.now()
     await this.#run('noteDurations', [rows])
   }
 }

@@ -11,7 +11,7 @@ const EVERY_MS = 1000
  * A process that sends fewer statements than this between two measurements measures less often: bad plans cost it
  * little.
  */
-const EVERY_STATEMENTS = 20
+const EVERY_STATEMENTS = 50
 /** The longest time between two measurements while a process sends statements, in milliseconds. */
 const AT_LAST_MS = 10_000
 
