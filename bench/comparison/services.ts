@@ -68,6 +68,8 @@ export async function postgres(folder: string, maxConnections = 200): Promise<Se
   await server.start()
   const url = `postgres://postgres:postgres@127.0.0.1:${port}/postgres`
   const client = new Client({ connectionString: url })
+  // Where the run is interrupted, the server ends first.
+  client.on('error', () => {})
   await client.connect()
   const ask = async (expression: string) => {
     const { rows } = await client.query<{ value: string }>(`SELECT ${expression} AS value`)
