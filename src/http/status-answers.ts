@@ -41,8 +41,8 @@ export class StatusAnswers {
   readonly #kept = new IdMap<Kept>()
   readonly #oldest = new Kept()
   /**
-   * The upper half of the hash of an id, at the place that the lower half names. An answer is kept when its operation is asked for again: many are
-   * asked for once, and what is kept for them would be garbage in V8's old generation.
+   * The upper half of the hash of an id, at the place that the lower half names. An answer is kept when its operation is
+   * asked for again: many are asked for once, and what is kept for them would be garbage in V8's old generation.
    */
   readonly #asked = new Uint16Array(PLACES)
   #bytes = 0

@@ -25,8 +25,8 @@ export function skipped(operations: string, asked: string): string {
 }
 
 /**
- * Completes attempts as finished() of the state machine does: `saved` has what {@link Completed} needs. Rows that another transaction
- * holds are skipped. A row keeps its holder, because the history leaves out the last attempt (see rows.ts).
+ * Completes attempts as finished() of the state machine does: `saved` has what {@link Completed} needs. Rows that another
+ * transaction holds are skipped. A row keeps its holder, because the history leaves out the last attempt (see rows.ts).
  *
  * @param given the parameter with id, attempt and output of each
  */

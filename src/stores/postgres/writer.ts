@@ -255,8 +255,8 @@ export class Writer {
   }
 
   /**
-   * The results of completions. Records that others have changed too are read. Those that were not saved have lost their attempts, or another transaction has locked
-   * their rows: then they are still running.
+   * The results of completions. Records that others have changed too are read. Those that were not saved have lost their
+   * attempts, or another transaction has locked their rows: then they are still running.
    */
   async #completedAmong(
     items: readonly ChangeItem[],
