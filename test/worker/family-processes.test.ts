@@ -35,16 +35,17 @@ async function expectFamily(store: Store, parent: string, count: number): Promis
   expect(await resultOf(store, parent)).toBe(sumOf(count))
   expect(await store.countChildren(parent)).toEqual({ unfinished: 0, completed: count, failed: 0, canceled: 0 })
   await until(async () => (await store.familyDue(10)).length === 0)
-  // On a slow machine, an attempt that waits for a slot is handed back before it has begun.
-  return history.map(({ outcome }) => outcome).filter(outcome => outcome !== 'released')
+  return history.map(({ outcome }) => outcome)
 }
 
 describe.for(Object.entries(STORES))('on %s', ([_, open]) => {
   test('a parent and its children run in child processes, and the parent runs twice at most', async ({ lab }) => {
     const worker = { handlers: HANDLERS, run: 'children', concurrency: 2 } as const
-    const waybill = await lab.waybill([sums, squares], { store: await open(lab), worker })
+    // Read without the time limit that a Waybill puts on its store, which a slow machine exceeds.
+    const store = await open(lab)
+    const waybill = await lab.waybill([sums, squares], { store, worker })
     const parent = await submit(waybill, sums, { count: 12 })
-    const outcomes = await expectFamily(waybill.store, parent, 12)
+    const outcomes = await expectFamily(store, parent, 12)
     expect([['completed'], ['suspended', 'completed']]).toContainEqual(outcomes)
   })
 })

@@ -66,6 +66,8 @@ export class ArmServer {
   faults: Faults | undefined
   readonly #options: ArmOptions
   readonly #server: https.Server
+  /** A closed server has no address, and may still be answering a request. */
+  #endpoint = ''
   readonly #reads: TokenBucket
   readonly #writes: TokenBucket
   /** Long-running starts and stops, by their id. */
@@ -83,10 +85,11 @@ export class ArmServer {
     await new Promise<void>((resolve, reject) => {
       this.#server.once('error', reject).listen(port, '127.0.0.1', resolve)
     })
+    this.#endpoint = `https://localhost:${(this.#server.address() as AddressInfo).port}`
   }
 
   get endpoint(): string {
-    return `https://localhost:${(this.#server.address() as AddressInfo).port}`
+    return this.#endpoint
   }
 
   async close(): Promise<void> {
