@@ -314,8 +314,9 @@ export class Writer {
     if (mayBeBack) await this.#reschedule()
     const hasLapsed = firstLapse !== null && Number(firstLapse) <= Number(now) - aheadMs
     const expired = hasLapsed || hasEnded === true ? await this.#expire(limit, aheadMs) : []
-    const purged = isPurgeDue === true || this.#retention.from > 0 ? await this.#retention.purge(limit) : []
-    return { expired, purged }
+    // What has just expired may have no retention.
+    const mayPurge = isPurgeDue === true || expired.length > 0 || this.#retention.from > 0
+    return { expired, purged: mayPurge ? await this.#retention.purge(limit) : [] }
   }
 
   async #expire(limit: number, aheadMs: number): Promise<Operation[]> {

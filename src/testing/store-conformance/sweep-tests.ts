@@ -159,6 +159,14 @@ export const sweepTests: StoreTests = {
       assert.deepEqual(await test.store.logs(done.id, 0), [])
     },
 
+    'what runs out and has no retention is deleted by the same sweep': async test => {
+      const { id } = await test.run({ maxLost: 0, retention: 0 })
+      test.clock.advance(LEASE_MS)
+      const { expired, purged } = await test.store.sweep(100)
+      assert.deepEqual([idsOf(expired), purged], [[id], [id]])
+      assert.equal((await test.read(id)).purged, true)
+    },
+
     'the record goes after as long again, a day at least': async test => {
       const { id } = await ended(test, { retention: HOUR })
       test.clock.advance(HOUR)
