@@ -14,6 +14,21 @@ export interface PlanNode {
   readonly Plans?: readonly PlanNode[]
 }
 
+/** A submission as a statement takes it: a plain one of the type `orders`. */
+export function plainSubmission(id: string, owner: string) {
+  return {
+    id,
+    type: 'orders',
+    owner,
+    priority: 0,
+    input: '1',
+    max_attempts: 1,
+    max_lost: 1,
+    retention: 1,
+    idempotency_key: 'k',
+  }
+}
+
 /** What a statement has read. */
 export interface Explained {
   readonly plan: readonly PlanNode[]

@@ -47,8 +47,7 @@ export class Claims {
   ): Promise<Row[]> {
     const asked = types.filter(type => type.limit > 0)
     if (asked.length === 0 || limit <= 0) return []
-    const wanted = asked.map((it, place) => ({ type: it.type, most: Math.min(it.limit, limit), place }))
-    const given = [this.#options.now(), JSON.stringify(wanted), limit, ...values]
+    const given = [this.#options.now(), askedText(asked, limit), limit, ...values]
     if (name === 'launch') return await this.#lookOn('launch', 'launchBehind', given)
     const first = await (this.#options.outcomesCome() ? this.#withOutcomes(given) : this.#options.run('claim', given))
     if (missedBy(first) === null) return takenBy(first)
@@ -64,8 +63,8 @@ export class Claims {
     types: readonly { readonly type: string; readonly limit: number }[],
     seats: readonly string[],
   ): Promise<{ isAnyReady: boolean; isSeatFree: boolean }> {
-    const asked = types.map(({ type, limit }, place) => ({ type, most: limit, place }))
-    const [row = []] = await this.#options.run('peek', [this.#options.now(), JSON.stringify(asked), seats])
+    // One of each type would be enough to know.
+    const [row = []] = await this.#options.run('peek', [this.#options.now(), askedText(types, 1), seats])
     return { isAnyReady: row[0] === true || row[1] === true, isSeatFree: row[2] === true }
   }
 
@@ -99,6 +98,11 @@ export class Claims {
     })
     return await claim.promise
   }
+}
+
+/** The types to claim, in their order, and the most of each: `$2` of the statements. */
+function askedText(types: readonly { readonly type: string; readonly limit: number }[], most: number): string {
+  return JSON.stringify(types.map(({ type, limit }, place) => ({ type, most: Math.min(limit, most), place })))
 }
 
 /** What a statement has missed in the queue: `due`, `held` or null. The last column of its first row contains it. */

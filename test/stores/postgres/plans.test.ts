@@ -11,7 +11,7 @@ import type { Statement } from '../../../src/stores/postgres/connections.ts'
 import { type StatementName, statementsFor } from '../../../src/stores/postgres/statements.ts'
 import { atLength } from '../../support/length.ts'
 import { testDatabase } from '../../support/postgres.ts'
-import { explain, indexesOf, isWholeTable } from '../../support/postgres-plans.ts'
+import { explain, indexesOf, isWholeTable, plainSubmission } from '../../support/postgres-plans.ts'
 
 const database = testDatabase()
 /** A tenth of the tables takes the same indexes: the whole shows that no statement costs more as they grow. */
@@ -45,17 +45,7 @@ const COMPLETED = { id: SOME_ID, attempt: 1, output: '1' }
 const NOTED = { place: 0, id: SOME_ID, attempt: 1, level: 'info', message: 'one' }
 const OWN = [['00000000-0000-7000-8000-0000fffffffe'], ['me'], ['00-1-2-01'], ['1']]
 const COMMON = ['orders', 0, 1, 1, 1, null, null, null, null, null, null, 0, null, null]
-const SUBMITTED = {
-  id: '00000000-0000-7000-8000-0000ffffffff',
-  type: 'orders',
-  owner: '',
-  priority: 0,
-  input: '1',
-  max_attempts: 1,
-  max_lost: 1,
-  retention: 1,
-  idempotency_key: 'k',
-}
+const SUBMITTED = plainSubmission('00000000-0000-7000-8000-0000ffffffff', '')
 const KNOWN = { place: 0, id: SOME_ID, type: 'orders', owner: '', key: 'k' }
 
 const EXPECTED: Partial<Readonly<Record<StatementName, Expectation>>> = {

@@ -8,7 +8,13 @@ import { postgresStore } from 'waybill/stores/postgres'
 import { type StatementName, statementsFor } from '../../../src/stores/postgres/statements.ts'
 import { atLength } from '../../support/length.ts'
 import { testDatabase, VERSIONS, type Version } from '../../support/postgres.ts'
-import { type Explained, explain, explainPrepared, type PlanNode } from '../../support/postgres-plans.ts'
+import {
+  type Explained,
+  explain,
+  explainPrepared,
+  type PlanNode,
+  plainSubmission,
+} from '../../support/postgres-plans.ts'
 
 const WAITING = 20_000
 const CLAIMED = 100
@@ -90,17 +96,7 @@ const PLAIN = [
   null,
   null,
 ]
-const SUBMISSION = {
-  id: NEW_ID,
-  type: 'orders',
-  owner: 'me',
-  priority: 0,
-  input: '1',
-  max_attempts: 1,
-  max_lost: 1,
-  retention: 1,
-  idempotency_key: 'k',
-}
+const SUBMISSION = plainSubmission(NEW_ID, 'me')
 const SUBMITTED = JSON.stringify([SUBMISSION])
 const LIMITED = JSON.stringify([{ ...SUBMISSION, place: 0, in_flight_limit: 100, backlog_limit: 100 }])
 const STEPS = JSON.stringify([{ id: idOf(FIRST), name: 'charge', value: '1' }])
