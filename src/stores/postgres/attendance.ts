@@ -115,7 +115,8 @@ export class Attendance {
         audience.sendToWork({ kind: 'unknown' })
       }
       if (this.#isSeatFree) return
-      if (isNew ? now - this.#searchedAt < WAITING_POLL_MS : now < this.#searchAt) continue
+      if (isNew) this.#searchAt = Math.min(this.#searchAt, this.#searchedAt + WAITING_POLL_MS)
+      if (now < this.#searchAt) continue
       this.#noteSearch()
       if (await this.#mayReturn(now - beganAt)) return
     }
