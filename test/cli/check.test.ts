@@ -162,6 +162,28 @@ describe('a check', () => {
     ])
   })
 
+  test('of conditional requests counts only a status that has not changed since the poll', async () => {
+    let version = 0
+    const changes = (): [number, Record<string, string>, object] => [
+      200,
+      { etag: `"${++version}"` },
+      { status: 'running' },
+    ]
+    const api = async (...statuses: (() => [number, Record<string, string>?, object?])[]) => {
+      const { url } = await startScriptedServer({
+        'POST /jobs': () => [202, { location: '/jobs/1' }],
+        'GET /jobs/1': [...statuses, () => [200, {}, { status: 'completed' }]],
+      })
+      return findings(await grades({ url: `${url}/jobs` }), 13)
+    }
+    const same = (): [number, Record<string, string>, object] => [200, { etag: '"a"' }, { status: 'running' }]
+    expect(await api(changes, changes)).toEqual(['skip: the status had changed each time it was requested again'])
+    expect(await api(changes, changes, same, () => [304])).toEqual(['pass: an unchanged status: 304'])
+    expect(await api(changes, changes, same, same)).toEqual([
+      'warn: an unchanged status is sent again, though its ETag is the same: 200',
+    ])
+  })
+
   test('reports an API that refuses the request or names no status URL', async () => {
     const { url } = await startScriptedServer({
       'POST /refuses': () => [403, {}, { error: 'no' }],

@@ -98,7 +98,7 @@ export interface Evidence {
   /** The final status and the result, requested again. */
   readonly again: { readonly status: Exchange; readonly result: Exchange | undefined }
   readonly unknown: Exchange
-  /** An unchanged status, requested with its `ETag`; undefined without an `ETag`. */
+  /** An unchanged status, requested with its `ETag`; undefined without an `ETag`, or if it had always changed. */
   readonly unchanged: Exchange | undefined
   /** A POST with `Prefer: wait` and an unknown preference. */
   readonly preferred: Exchange
@@ -247,9 +247,12 @@ class Driver {
     }
   }
 
+  /** Another `ETag` in the answer means that the status has changed since the poll: then the next poll tries again. */
   async #askUnchanged(poll: Exchange): Promise<void> {
     const etag = poll.headers.get('etag')
-    if (etag !== null) this.#unchanged ??= await this.#get(poll.url, { 'if-none-match': etag })
+    if (etag === null || this.#unchanged !== undefined) return
+    const answer = await this.#get(poll.url, { 'if-none-match': etag })
+    if (answer.status === 304 || answer.headers.get('etag') === etag) this.#unchanged = answer
   }
 
   async #resultOf(final: Exchange): Promise<Exchange | undefined> {

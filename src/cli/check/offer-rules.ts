@@ -77,6 +77,8 @@ function gradePolls({ main, unchanged }: Evidence): Finding[] {
   if (unchanged !== undefined)
     return [...findings, warn(`an unchanged status is sent again, though its ETag is the same: ${unchanged.status}`)]
   if (main.polls.length < 2) return [...findings, skip('the operation had ended at the first poll')]
+  if (main.polls.some(({ headers }) => headers.has('etag')))
+    return [...findings, skip('the status had changed each time it was requested again')]
   return [...findings, warn('the status has no ETag, so each poll transfers it whole')]
 }
 
