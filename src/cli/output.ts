@@ -1,6 +1,8 @@
 /** Prints the output of commands: columns for people, JSON for programs. */
 import { fstatSync, writeFileSync } from 'node:fs'
+import { WaitError } from '../client/client.ts'
 import { ProblemError } from '../model/problem.ts'
+import type { Problem } from '../model/protocol.ts'
 import type { Wait } from '../model/waits.ts'
 import { type Logger, logEntry } from '../util/logger.ts'
 import { plain } from '../util/plain-text.ts'
@@ -111,18 +113,22 @@ export function fail(message: string, code: number): number {
 /** An AggregateError, such as that of a connection to several addresses, may have no message of its own. */
 export function messageOf(error: unknown): string {
   if (!(error instanceof Error)) return String(error)
-  if (error instanceof ProblemError) {
-    const { title, detail, errors } = error.problem
-    if (errors !== undefined && errors.length > 0) return `${title}: ${errors.map(fieldError).join('; ')}`
-    return detail === undefined ? title : `${title}. ${detail}`
-  }
+  const problem = error instanceof ProblemError || error instanceof WaitError ? error.problem : undefined
+  const fields = fieldErrors(problem)
+  if (problem !== undefined && fields !== '') return `${problem.title}: ${fields}`
+  if (error instanceof ProblemError) return [error.problem.title, error.problem.detail].filter(Boolean).join('. ')
   // Its cause says who did not answer, and why.
   if (error.message === 'fetch failed' && error.cause !== undefined) return `No answer: ${messageOf(error.cause)}`
   if (error.message !== '') return error.message
   return error instanceof AggregateError ? error.errors.map(messageOf).join(' ') : error.name
 }
 
-/** The field as a JSON Pointer, which is empty for the whole. */
-function fieldError({ pointer, detail }: { readonly pointer: string; readonly detail: string }): string {
-  return plain(`${pointer} ${detail}`)
+/** What is wrong with each field. Its JSON Pointer is empty for the whole. Other APIs may list anything as errors. */
+function fieldErrors(problem: Problem | undefined): string {
+  const errors: readonly unknown[] = Array.isArray(problem?.errors) ? problem.errors : []
+  const fields = errors.map(it => Object(it) as { readonly pointer?: unknown; readonly detail?: unknown })
+  return fields
+    .filter(({ detail }) => typeof detail === 'string')
+    .map(({ pointer, detail }) => plain(typeof pointer === 'string' ? `${pointer} ${detail}` : `${detail}`))
+    .join('; ')
 }

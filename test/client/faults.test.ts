@@ -244,7 +244,7 @@ describe('the end of a wait', () => {
     const { url } = await script({ 'GET /status/1': () => [200, { 'Retry-After': '60' }, { status: 'pending' }] })
     const error = await errorOf(fetchAndWait(`${url}/orders`, { ...POST, timeout: 3000 }))
     expect(error).toMatchObject({ code: 'timed-out', statusUrl: `${url}/status/1` })
-    expect(error.message).toContain('timed-out')
+    expect(error.message).toBe(`timed-out: ${url}/status/1`)
   })
 
   test('by the timeout, before the first response', async () => {

@@ -112,6 +112,7 @@ describe('the request', () => {
     const { url } = await script({ 'POST /orders': () => [404, { 'Content-Type': 'text/html' }, '<h1>Nowhere</h1>'] })
     const error = await errorOf(fetchAndWait(`${url}/orders`, POST))
     expect(error).toMatchObject({ code: 'refused', problem: { status: 404, title: 'Not Found' } })
+    expect(error.message).toBe(`refused: ${url}/orders: Not Found`)
     expect(await error.response?.text()).toBe('<h1>Nowhere</h1>')
   })
 
