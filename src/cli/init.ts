@@ -220,6 +220,11 @@ function packageManager(): string {
   return name !== undefined && ['pnpm', 'yarn', 'bun'].includes(name) ? name : 'npm'
 }
 
+/** The version of Node in the user's shell: `npm run create` in a clone runs this command under another one. */
+function shellNode(): string {
+  return /\bnode\/v(\d\S*)/.exec(process.env.npm_config_user_agent ?? '')?.[1] ?? process.versions.node
+}
+
 /** Installs the packages. The output of the package manager goes to standard error. */
 function install(manager: string, cwd: string): boolean {
   process.stderr.write(`Installing with ${manager} …\n`)
@@ -234,9 +239,10 @@ function install(manager: string, cwd: string): boolean {
 
 function nextSteps({ folder, store }: Choice, manager: string, isInstalled: boolean): string[] {
   const path = relative(process.cwd(), folder)
-  const needed = `Node.js ${MIN_NODE_FOR_TYPESCRIPT} or newer, which runs .ts files; this is ${process.versions.node}`
+  const node = shellNode()
+  const needed = `Node.js ${MIN_NODE_FOR_TYPESCRIPT} or newer, which runs .ts files; this is ${node}`
   const steps = [
-    ...(nodeIsAtLeast(MIN_NODE_FOR_TYPESCRIPT) ? [] : [`install ${needed}`]),
+    ...(nodeIsAtLeast(MIN_NODE_FOR_TYPESCRIPT, node) ? [] : [`install ${needed}`]),
     ...(path === '' ? [] : [`cd ${path}`]),
     ...(isInstalled ? [] : [`${manager} install`]),
     `${manager} test`,

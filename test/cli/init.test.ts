@@ -98,6 +98,17 @@ describe('waybill init', () => {
     }
   })
 
+  test('says which Node the project needs, if the shell has an older one', async () => {
+    const outputs = ['20.20.2', '22.18.0'].map(async version => {
+      const agent = `npm/11.19.1 node/v${version} linux x64 workspaces/false`
+      return (await waybill(['init', emptyFolder(), '--no-install'], { npm_config_user_agent: agent })).out
+    })
+    expect(await Promise.all(outputs)).toEqual([
+      expect.stringContaining('\n  install Node.js 22.18 or newer, which runs .ts files; this is 20.20.2\n'),
+      expect.not.stringContaining('install Node.js'),
+    ])
+  })
+
   test('overwrites no file, and keeps settings out of git and images', async () => {
     const folder = await create('--store', 'postgres')
     writeFileSync(join(folder, 'README.md'), 'mine')
