@@ -55,7 +55,7 @@ export function readArguments(command: Command, args: readonly string[]): Parsed
   const surplus = positionals[max]
   if (surplus !== undefined)
     throw new UsageError(`Unexpected argument "${surplus}": see "waybill help ${command.name}".`)
-  return new ParsedArgs(positionals, values)
+  return new ParsedArgs(positionals, values, command)
 }
 
 function checkOption(
@@ -83,10 +83,12 @@ type Values = Readonly<Record<string, string | boolean | (string | boolean)[] | 
 export class ParsedArgs {
   readonly operands: readonly string[]
   readonly #values: Values
+  readonly #command: Command
 
-  constructor(operands: readonly string[], values: Values) {
+  constructor(operands: readonly string[], values: Values, command: Command) {
     this.operands = operands
     this.#values = values
+    this.#command = command
   }
 
   /** Whether a switch was given. */
@@ -139,7 +141,8 @@ export class ParsedArgs {
   storeUrl(name = 'store'): string {
     const url = this.text(name) || process.env.WAYBILL_STORE
     if (url) return url
-    throw new UsageError(`No store is given: use --${name} sqlite:./orders.db, or set WAYBILL_STORE.`)
+    const remote = 'url' in this.#command.options ? ', or --url with the base URL of an API' : ''
+    throw new UsageError(`No store is given: use --${name} sqlite:./orders.db, or set WAYBILL_STORE${remote}.`)
   }
 
   /** The URL of the blob store, from the option or `WAYBILL_BLOBS`; undefined if neither is set. */

@@ -29,7 +29,7 @@ export const submit: Command = {
     ...JSON_OPTION,
   },
   examples: [
-    `waybill submit http://127.0.0.1:3000/orders --data '{"customer":"Ada"}' --wait`,
+    `waybill submit http://127.0.0.1:3000/greetings --data '{"name":"Ada"}' --wait`,
     'waybill submit orders --url http://127.0.0.1:3000 --data @order.json --key order-17',
     'waybill submit orders --store sqlite:./orders.db --handlers ./processor.ts --data @order.json --delay 2h',
   ],

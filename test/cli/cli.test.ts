@@ -90,7 +90,11 @@ describe('the command', () => {
     [['cancel', 'zz', '--store', 'sqlite::memory:'], /^waybill cancel: /],
     [['cancel', idOf(1), '--url', 'orders'], /^waybill cancel: --url must be the base URL of an API, such as/],
     [['submit', 'orders', '--data', '{'], /^waybill submit: --data is not JSON: /],
-    [['ls'], /^waybill ls: No store is given: use --store sqlite:\.\/orders\.db, or set WAYBILL_STORE\.$/],
+    [['backup', '--to', 'x.db'], /^waybill backup: No store is given: use --store .*, or set WAYBILL_STORE\.$/],
+    [
+      ['ls'],
+      /^waybill ls: No store is given: use --store sqlite:\.\/orders\.db, or set WAYBILL_STORE, or --url with the base URL of an API\.$/,
+    ],
     [['show'], /^waybill show: An argument is missing: waybill show ID\.$/],
     [
       ['work', '--store', 'sqlite:x.db'],
