@@ -182,8 +182,11 @@ type UnfinishedChange =
   | { readonly kind: 'refuse'; readonly problem: Problem }
   /** The attempt is about to submit children. */
   | { readonly kind: 'has-children'; readonly attempt: number }
-  /** Children have ended. `unfinished`: how many have not ended yet. */
-  | { readonly kind: 'children-ended'; readonly unfinished: number }
+  /**
+   * Children have ended. `unfinished`: how many have not ended yet. `told`: how many such reports the operation had
+   * received before they were counted. Refused if there has been another one since, which may have counted later.
+   */
+  | { readonly kind: 'children-ended'; readonly unfinished: number; readonly told: number }
 
 /** Changes to an operation that has ended. They leave its status as it is. */
 export type EndedChange =

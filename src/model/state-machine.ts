@@ -172,7 +172,7 @@ export function changed(operation: Operation, change: Change, now: number): Oper
     case 'has-children':
       return owns(operation, change.attempt) ? { ...operation, waits: withChildren(operation.waits) } : undefined
     case 'children-ended':
-      return childrenEnded(operation, change.unfinished, now)
+      return childrenEnded(operation, change, now)
     case 'webhook-accepted':
       return operation.webhookDue ? { ...operation, webhookDue: false } : undefined
     case 'family-told':
@@ -305,11 +305,15 @@ function eventReceived(operation: Operation, name: string, now: number): Operati
   return next(operation, now, { waits, ...(isAwaited && { runAt: null }) })
 }
 
-function childrenEnded(operation: Operation, unfinished: number, now: number): Operation | undefined {
+function childrenEnded(
+  operation: Operation,
+  { unfinished, told }: Change & { kind: 'children-ended' },
+  now: number,
+): Operation | undefined {
   const { waits } = operation
-  if (isFinal(operation.status) || waits?.children === undefined) return undefined
+  if (isFinal(operation.status) || waits?.children?.told !== told) return undefined
   const isAwaited = isSuspended(operation) && waits.open.some(wait => isOver(wait, unfinished))
-  const children = { told: waits.children.told + 1, unfinished }
+  const children = { told: told + 1, unfinished }
   return next(operation, now, { waits: { ...waits, children }, ...(isAwaited && { runAt: null }) })
 }
 

@@ -96,7 +96,15 @@ export async function followUp(store: FamilyStore, ended: readonly Operation[]):
   for (const error of failures.values()) throw error
 }
 
+/**
+ * Another process may report at the same time, and its count may be older or newer. So a count is written only if nobody
+ * has reported since it began. Where two have, the second one has counted after this call began: it covers this report.
+ */
 async function tellParent(store: FamilyStore, parent: string): Promise<void> {
-  const { unfinished } = await store.countChildren(parent)
-  await store.change(parent, { kind: 'children-ended', unfinished })
+  for (let tries = 0; tries < 2; tries++) {
+    const told = (await store.read(parent))?.waits?.children?.told
+    if (told === undefined) return
+    const { unfinished } = await store.countChildren(parent)
+    if ((await store.change(parent, { kind: 'children-ended', unfinished, told })) !== undefined) return
+  }
 }

@@ -84,7 +84,7 @@ const change: fc.Arbitrary<Change> = fc.oneof(
   },
   fc.constant({ kind: 'refuse', problem: NO } as const),
   fc.record({ kind: fc.constant('has-children'), attempt: number }),
-  { arbitrary: fc.record({ kind: fc.constant('children-ended'), unfinished: fc.nat(3) }), weight: 2 },
+  { arbitrary: fc.record({ kind: fc.constant('children-ended'), unfinished: fc.nat(3), told: fc.nat(2) }), weight: 2 },
   fc.constant({ kind: 'family-told' } as const),
   fc.constant({ kind: 'webhook-accepted' } as const),
   fc.constant({ kind: 'retried', by: 'b' } as const),

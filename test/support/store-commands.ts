@@ -117,7 +117,7 @@ const change: fc.Arbitrary<AimedChange> = fc.oneof(
     weight: 2,
   },
   fc.constant({ kind: 'has-children' } as const),
-  fc.record({ kind: fc.constant('children-ended'), unfinished: fc.nat(3) }),
+  fc.record({ kind: fc.constant('children-ended'), unfinished: fc.nat(3), told: fc.nat(2) }),
   fc.constant({ kind: 'family-told' } as const),
   fc.constant({ kind: 'webhook-accepted' } as const),
   fc.constant({ kind: 'retried', by: '01941f29-7c00-7000-8000-0000000000ff' } as const),

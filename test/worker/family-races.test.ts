@@ -97,9 +97,56 @@ describe('a parent', () => {
     const launch = { types: [parents.name], limit: 1, holdMs: 60_000 }
     await until(async () => (await store.reserveForLaunch(launch)).length === 1)
     const { runAt } = await recordOf(store, lease.id)
-    await store.change(lease.id, { kind: 'children-ended', unfinished: 0 })
+    await store.change(lease.id, { kind: 'children-ended', unfinished: 0, told: 0 })
     expect(await recordOf(store, lease.id)).toMatchObject({ runAt, launches: 1, waits: { children: { told: 1 } } })
     expect(await store.reserveForLaunch(launch)).toEqual([])
+  })
+
+  test('is not told an older count after a newer one', async ({ lab }) => {
+    const { store, lease } = await running(lab)
+    const [one, two] = [childOf(lease.id, 'one'), childOf(lease.id, 'two')]
+    await submitChildren(store, lease, [one, two])
+    const end = async ({ id }: { id: string }) => {
+      await store.change(id, { kind: 'cancel' })
+      return [await recordOf(store, id)]
+    }
+    const slow = {
+      ...withTimeout(store, 60_000),
+      // The process stalls after its count, until another one has reported that no child is left.
+      countChildren: async (parent: string) => {
+        const counts = await store.countChildren(parent)
+        if (counts.unfinished > 0) await followUp(store, await end(two))
+        return counts
+      },
+    }
+    await followUp(slow, await end(one))
+    // The attempt has looked before the first child ended.
+    const waits = [{ kind: 'children', name: 'all', withinMs: null, left: 0, told: 0 }] as const
+    await store.change(lease.id, { kind: 'finish', attempt: 1, outcome: { kind: 'suspended', waits } })
+    expect(await recordOf(store, lease.id)).toMatchObject({ status: 'pending', runAt: null })
+  })
+
+  test('that others tell twice while its children are counted is told no more', async ({ lab }) => {
+    const { store, lease } = await running(lab)
+    const [first, ...others] = [childOf(lease.id, 'one'), childOf(lease.id, 'two'), childOf(lease.id, 'three')]
+    await submitChildren(store, lease, [first, ...others])
+    const end = async ({ id }: { id: string }) => {
+      await store.change(id, { kind: 'cancel' })
+      return [await recordOf(store, id)]
+    }
+    const slow = {
+      ...withTimeout(store, 60_000),
+      countChildren: async (parent: string) => {
+        const counts = await store.countChildren(parent)
+        const other = others.shift()
+        if (other !== undefined) await followUp(store, await end(other))
+        return counts
+      },
+    }
+    await followUp(slow, await end(first))
+    const { waits } = await recordOf(store, lease.id)
+    expect(waits?.children).toEqual({ told: 2, unfinished: 0 })
+    expect(await store.familyDue(10)).toEqual([])
   })
 
   test('whose report fails does not block other reports, and stays due', async ({ lab }) => {

@@ -84,7 +84,8 @@ const CHANGES: readonly Change[] = [
   { kind: 'webhook-accepted' },
   { kind: 'family-told' },
   ...[0, 1].map(attempt => ({ kind: 'has-children', attempt }) as const),
-  ...[0, 2].map(unfinished => ({ kind: 'children-ended', unfinished }) as const),
+  ...[0, 2].map(unfinished => ({ kind: 'children-ended', unfinished, told: 0 }) as const),
+  { kind: 'children-ended', unfinished: 0, told: 1 },
   { kind: 'retried', by: numberedId(99) },
   ...[0, 1, 2].map(attempt => ({ kind: 'abandon', attempt, reason: 'It is gone.' }) as const),
 ]

@@ -65,10 +65,12 @@ export const familyTests: StoreTests = {
 
     'a parent that waits is ready once few enough of its children are unfinished': async test => {
       const { id, attempt } = await suspended(test, 1)
-      const waiting = await test.change(id, { kind: 'children-ended', unfinished: 2 })
+      const waiting = await test.change(id, { kind: 'children-ended', unfinished: 2, told: 0 })
       assert.notEqual(waiting.runAt, null)
       assert.deepEqual(await test.claim(1), [])
-      const ready = await test.change(id, { kind: 'children-ended', unfinished: 1 })
+      // Its count is older than that of the report before it.
+      assert.equal(await test.store.change(id, { kind: 'children-ended', unfinished: 1, told: 0 }), undefined)
+      const ready = await test.change(id, { kind: 'children-ended', unfinished: 1, told: 1 })
       assert.deepEqual([ready.runAt, ready.waits?.children], [null, { told: 2, unfinished: 1 }])
       const [claim] = await test.claim(1)
       assert.equal(claim?.operation.attempt, attempt + 1)
@@ -77,7 +79,7 @@ export const familyTests: StoreTests = {
     'a parent that was told while it ran does not wait for what it was told': async test => {
       const { id, attempt } = await test.run()
       await test.change(id, { kind: 'has-children', attempt })
-      await test.change(id, { kind: 'children-ended', unfinished: 0 })
+      await test.change(id, { kind: 'children-ended', unfinished: 0, told: 0 })
       const waiting = (told: number) => ({
         kind: 'suspended' as const,
         waits: [{ kind: 'children' as const, name: 'all', withinMs: null, left: 0, told }],
