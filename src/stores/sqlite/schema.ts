@@ -4,6 +4,7 @@
  */
 import { APPLICATION_ID, checkOurs, type Database, explained, fileOf, pragma } from './database.ts'
 import { KEY_OF_ID } from './keys.ts'
+import { BUSY_MS, waitForTurn } from './turns.ts'
 
 interface Migration {
   /** The oldest version of this program that can still work with the file afterwards. */
@@ -240,18 +241,32 @@ CREATE UNIQUE INDEX operations_key ON operations (type, owner, idempotency_key) 
 /** The version of the schema that this program writes. */
 export const SCHEMA_VERSION: number = MIGRATIONS.length
 
+/** How long a process waits for another one that migrates the file, in milliseconds. */
+const MIGRATION_MS = 600_000
+
 /**
  * Brings a file to this program's schema. A file that a newer program has migrated is used as it is, if its
  * `readableBy` allows this version.
  *
+ * @param patient whether it waits for another process that migrates a large file; false for a connection that the user
+ * has opened, since the user configures how it waits
  * @throws if the file belongs to another program, needs a newer Waybill, or cannot be written
  */
-export function migrate(database: Database): void {
-  explained(fileOf(database), () => migrateAlone(database))
+export function migrate(database: Database, { patient }: { readonly patient: boolean }): void {
+  explained(fileOf(database), () => {
+    const begin = () => void database.exec('BEGIN IMMEDIATE')
+    if (patient) waitForTurn(begin, isOutdated(database) ? MIGRATION_MS : BUSY_MS)
+    else begin()
+    migrateAlone(database)
+  })
 }
 
+function isOutdated(database: Database): boolean {
+  return pragma(database, 'user_version') < SCHEMA_VERSION
+}
+
+/** Within a transaction that has the write lock. */
 function migrateAlone(database: Database): void {
-  database.exec('BEGIN IMMEDIATE')
   try {
     const version = pragma(database, 'user_version')
     checkOurs(database)

@@ -4,7 +4,7 @@
  * wait at all.
  */
 
-/** The longest wait for a lock, in milliseconds. */
+/** The longest wait for a lock that others take to write, in milliseconds. */
 export const BUSY_MS = 5000
 
 /** The pause between two tries in milliseconds; it varies from half of this to one and a half times this. */
@@ -15,10 +15,11 @@ const nobody = new Int32Array(new SharedArrayBuffer(4))
 /**
  * Repeats an action while the lock of another connection prevents it. It blocks its thread meanwhile.
  *
- * @throws the error of `act`: at once if a lock is not the reason, else after {@link BUSY_MS}
+ * @param limitMs the longest wait, in milliseconds
+ * @throws the error of `act`: at once if a lock is not the reason, else after `limitMs`
  */
-export function waitForTurn<Result>(act: () => Result): Result {
-  const end = performance.now() + BUSY_MS
+export function waitForTurn<Result>(act: () => Result, limitMs: number = BUSY_MS): Result {
+  const end = performance.now() + limitMs
   for (;;) {
     try {
       return act()

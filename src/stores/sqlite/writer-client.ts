@@ -36,7 +36,7 @@ export interface WriterClient {
  * waits
  */
 export function inlineWriter(database: Database, { patient }: { readonly patient: boolean }): WriterClient {
-  migrate(database)
+  migrate(database, { patient })
   const writer = new Writer(database, { patient })
   return {
     execute: async (writes, now) => writer.execute(writes, now),

@@ -8,7 +8,7 @@ import { disclose, enclose, packResults, type WriterRequest } from './writer-mes
 
 async function serve(port: MessagePort, location: DatabaseLocation): Promise<void> {
   const database = await openWriter(location)
-  migrate(database)
+  migrate(database, { patient: true })
   const writer = new Writer(database, { patient: true })
   port.on('message', posted => {
     const request = disclose<WriterRequest>(posted)

@@ -1,6 +1,13 @@
 /** How a writer waits beside a busy process: it is as late as the pauses between its tries are long. */
-import { afterEach, expect, test, vi } from 'vitest'
+import { DatabaseSync } from 'node:sqlite'
+import { afterEach, describe, expect, test, vi } from 'vitest'
+import type { Database } from '../../../src/stores/sqlite/database.ts'
+import { migrate, migrationPlan, SCHEMA_VERSION } from '../../../src/stores/sqlite/schema.ts'
 import { BUSY_MS, waitForTurn } from '../../../src/stores/sqlite/turns.ts'
+import { temporaryFolder } from '../../support/folder.ts'
+
+const files = temporaryFolder()
+const MINUTE = 60_000
 
 afterEach(() => {
   vi.useRealTimers()
@@ -45,4 +52,52 @@ test('it waits only for locks', () => {
   }
   expect(() => waitForTurn(full)).toThrow('database or disk is full')
   expect(pauses).toEqual([])
+})
+
+describe('a file that another process keeps locked', () => {
+  /** Opens the file, which another process has locked for a minute, and returns how long it waited in milliseconds. */
+  function waitForFile(path: string, other: DatabaseSync): number {
+    const database = new DatabaseSync(path, { timeout: 0 })
+    let waitedMs = 0
+    vi.useFakeTimers({ toFake: ['performance'] })
+    vi.spyOn(Atomics, 'wait').mockImplementation((_array, _index, _value, ms = 0) => {
+      vi.advanceTimersByTime(ms)
+      waitedMs += ms
+      if (waitedMs >= MINUTE && other.isTransaction) other.exec('COMMIT')
+      return 'timed-out'
+    })
+    try {
+      migrate(database as Database, { patient: true })
+      return waitedMs
+    } finally {
+      other.close()
+      database.close()
+    }
+  }
+
+  /** Runs the first steps of the plan. */
+  function apply(database: DatabaseSync, plan: readonly string[]) {
+    for (const step of plan) database.exec(`${step}COMMIT;`)
+  }
+
+  const plan = migrationPlan(0).trimEnd().split('COMMIT;').slice(0, SCHEMA_VERSION)
+
+  test('is waited for while that one may be migrating it', () => {
+    const other = new DatabaseSync(files.next())
+    const path = other.location() ?? ''
+    other.exec('PRAGMA journal_mode = WAL')
+    apply(other, plan.slice(0, -1))
+    // All but the commit.
+    other.exec(plan.at(-1) ?? '')
+    expect(waitForFile(path, other)).toBeGreaterThanOrEqual(MINUTE)
+  })
+
+  test('is not waited for as long where there is nothing to migrate', () => {
+    const other = new DatabaseSync(files.next())
+    const path = other.location() ?? ''
+    other.exec('PRAGMA journal_mode = WAL')
+    apply(other, plan)
+    other.exec('BEGIN IMMEDIATE')
+    expect(() => waitForFile(path, other)).toThrow('database is locked')
+  })
 })
