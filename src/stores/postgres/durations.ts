@@ -33,6 +33,13 @@ export class Durations {
     return this.#hasGrown
   }
 
+  /** Writes the last ones. A process that never sweeps, such as one for a single operation, deletes old rows here. */
+  async close(): Promise<void> {
+    await this.flush()
+    // If this fails, another process deletes them later.
+    if (this.#hasGrown) await this.drop().catch(ignore)
+  }
+
   /** Deletes old rows. */
   async drop(): Promise<void> {
     await this.#run('dropDurations', [])

@@ -383,7 +383,7 @@ class PostgresStore implements Store {
     await this.#lostClaims.releaseAll().catch(() => {})
     this.#state = 'closed'
     await Promise.all([this.#writes.drained(), this.#reads.drained()])
-    await this.#durations.flush()
+    await this.#durations.close()
     await this.#hub.close()
     this.#connections.unguard()
   }

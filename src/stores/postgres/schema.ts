@@ -300,7 +300,7 @@ export async function migrate(connections: Connections, schema: string, allowed:
   if (found.version < SCHEMA_VERSION) {
     await connections.use(client => migrateAll(client, schema, found.version), performance.now() + MIGRATION_MS)
   }
-  if (found.version > SCHEMA_VERSION) checkReadable(found)
+  checkReadable(found)
 }
 
 interface Found {
@@ -339,8 +339,10 @@ async function tryToMigrate(client: PostgresClient, schema: string, to: number):
   await rows(client, 'BEGIN')
   try {
     await rows(client, LOCK(schema))
-    // The process that had the lock before may have migrated.
-    if ((await versionOf(client, schema)).version < to) await rows(client, stepTo(to, schema).join('\n'))
+    // The process that had the lock before may have migrated, perhaps to a version that this program cannot read.
+    const found = await versionOf(client, schema)
+    checkReadable(found)
+    if (found.version < to) await rows(client, stepTo(to, schema).join('\n'))
     await rows(client, 'COMMIT')
   } catch (error) {
     await rows(client, 'ROLLBACK').catch(() => {})

@@ -24,13 +24,14 @@ export function checkText(name: string, text: string): void {
   )
 }
 
-/**
- * Writes a statement with its parameters as literals.
- *
- * @param text a statement in which `$` with a number always means a parameter
- */
+/** Names and strings in quotes, which may contain `$` with a number, such as a schema's name; and parameters. */
+const QUOTED_OR_PARAMETER = /"[^"]*"|'[^']*'|\$(\d+)/g
+
+/** Writes a statement with its parameters as literals. */
 export function inlined(text: string, values: readonly unknown[]): string {
-  return text.replaceAll(/\$(\d+)/g, (_, number) => literal(values[Number(number) - 1]))
+  return text.replaceAll(QUOTED_OR_PARAMETER, (found, number) =>
+    number === undefined ? found : literal(values[Number(number) - 1]),
+  )
 }
 
 /** An escape string: what it means does not depend on `standard_conforming_strings`. */

@@ -155,6 +155,21 @@ describe('migrations', () => {
     await expect(open({ schema })).rejects.toThrow(`schema version ${SCHEMA_VERSION + 1}`)
   })
 
+  it('refuse a database that a newer, incompatible version has migrated while this one waited for its turn', async () => {
+    const schema = await versionOf(SCHEMA_VERSION - 1)
+    const newer = await pool.connect()
+    await newer.query(`BEGIN; SELECT pg_advisory_xact_lock(hashtextextended('waybill/${schema}', 0))`)
+    const opened = open({ schema }).then(String, String)
+    const waiting = `SELECT count(*)::int AS count FROM pg_locks WHERE locktype = 'advisory' AND NOT granted`
+    await expect.poll(async () => (await pool.query(waiting)).rows).toEqual([{ count: 1 }])
+    await newer.query(`
+      INSERT INTO ${schema}.migrations (version, readable_by)
+      VALUES (${SCHEMA_VERSION}, 1), (${SCHEMA_VERSION + 1}, ${SCHEMA_VERSION + 1});
+      COMMIT`)
+    newer.release()
+    expect(await opened).toContain(`has schema version ${SCHEMA_VERSION + 1}, and this Waybill knows version`)
+  })
+
   it('let this version work with tables of the next one, which have more columns and indexes', async () => {
     const schema = database.nextSchema()
     const before = await open({ schema })
@@ -484,6 +499,13 @@ async function describeSchema(schema: string): Promise<unknown> {
 }
 
 describe('limits', () => {
+  it.each(['a$1', `a"$1"'`])('hold in a schema whose name has a dollar sign and a number: %s', async name => {
+    const store = await open({ schema: `${name}${database.nextSchema()}` })
+    const submit = async (number: number) =>
+      (await store.accept(submissionOf(numberedId(number), { limits: { inFlight: 1, backlog: 1 } }))).kind
+    expect([await submit(1), await submit(2)]).toEqual(['accepted', 'refused'])
+  })
+
   it('are exact when several processes submit at once', async () => {
     const schema = database.nextSchema()
     const stores = [await open({ schema }), await open({ schema }), await open({ schema })]
@@ -539,4 +561,18 @@ describe('limits', () => {
     const again = submissionOf(numberedId(2), { ...parts, idempotencyKey: null })
     expect(await store.accept(again)).toEqual({ kind: 'refused', limit: 'inFlight' })
   })
+})
+
+it('processes that run one operation each do not let the table of durations grow', async () => {
+  const schema = database.nextSchema()
+  const api = await open({ schema })
+  await accepts(api)
+  await pool.query(`INSERT INTO ${schema}.durations (type, ms) SELECT 'orders', '{7}' FROM generate_series(1, 150)`)
+  const execution = await open({ schema, notifications: false })
+  await execution.claim({ holder: 'execution', leaseMs: 30_000, execution: 'one', from: { id: ID } })
+  await execution.change(ID, { kind: 'finish', attempt: 1, outcome: { kind: 'completed', output: '1' } })
+  await execution.close()
+  const { rows } = await pool.query(`SELECT count(*)::int AS count FROM ${schema}.durations`)
+  expect(rows).toEqual([{ count: 100 }])
+  expect((await api.queueStats('orders')).durations).toHaveLength(100)
 })
