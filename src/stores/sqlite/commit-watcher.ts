@@ -5,18 +5,22 @@
 import { type FSWatcher, watch } from 'node:fs'
 import { basename, dirname } from 'node:path'
 
+/** Whom a {@link CommitWatcher} tells. None of these may throw. */
+export interface CommitNotices {
+  /** Called when another connection has committed. */
+  readonly onCommit: () => void
+  /** Called when a file of the folder may have been created, renamed or deleted, and each second. */
+  readonly onRename: () => void
+  /** Called once, with a message for the operator, if the folder cannot be watched. */
+  readonly warn: (message: string) => void
+}
+
 /** What a {@link CommitWatcher} needs. */
-export interface CommitWatcherOptions {
+export interface CommitWatcherOptions extends CommitNotices {
   /** The path of the file, with links resolved, since the log is beside the real file. */
   readonly path: string
   /** Returns a different number after any other connection has committed. */
   readonly version: () => number
-  /** Called when another connection has committed. Must not throw. */
-  readonly onCommit: () => void
-  /** Called when a file of the folder may have been created, renamed or deleted, and each second. Must not throw. */
-  readonly onRename: () => void
-  /** Called once, with a message for the operator, if the folder cannot be watched. */
-  readonly warn: (message: string) => void
 }
 
 /**
@@ -55,7 +59,7 @@ export class CommitWatcher {
   constructor(options: CommitWatcherOptions) {
     this.#options = options
     this.#log = `${basename(options.path)}-wal`
-    this.#seen = options.version()
+    this.#seen = this.#version()
     this.#names = setInterval(options.onRename, SLOW_POLL_MS).unref()
     this.#pollEvery(SLOW_POLL_MS)
     try {

@@ -2,8 +2,8 @@
  * The SQLite store: one file, for any number of processes on one machine.
  *
  * Writes that arrive together share a transaction, which a separate thread commits and syncs. Reads use a connection on
- * the event loop, and take microseconds. Commits of other processes are noticed by watching the write-ahead log of the
- * file.
+ * the event loop, and take microseconds. The thread notices commits of other processes by watching the write-ahead log
+ * of the file.
  *
  * @example
  * const store = sqliteStore({ path: './data/orders.db' })
@@ -44,18 +44,8 @@ import type {
 import { QUEUE_COUNT_LIMIT, QUEUE_READY_LIMIT } from '../store.ts'
 import { toChildCounts } from '../stored-operation.ts'
 import { hintsOf } from './batch-hints.ts'
-import { CommitWatcher } from './commit-watcher.ts'
-import {
-  checkOurs,
-  type Database,
-  hasWalResetBug,
-  openReader,
-  openWriter,
-  pragma,
-  prepareVersion,
-  realFile,
-  sqliteVersion,
-} from './database.ts'
+import type { CommitNotices } from './commit-watcher.ts'
+import { checkOurs, type Database, hasWalResetBug, openReader, openWriter, pragma, sqliteVersion } from './database.ts'
 import { type Dumps, prepareDumps } from './dumps.ts'
 import { toErrors } from './error-rows.ts'
 import { FileIdentity } from './file-identity.ts'
@@ -67,7 +57,7 @@ import { migrationPlan } from './schema.ts'
 import { readSqliteOptions, type SqliteStoreOptions, type SqliteStoreSettings } from './sqlite-options.ts'
 import { isUnchanged } from './stamps.ts'
 import { PROMOTE_LIMIT, type Write, type WriteResult, type WriteResults } from './writer.ts'
-import { inlineWriter, ThreadWriter, type WriterClient } from './writer-client.ts'
+import { inlineWriter, onlyWriter, ThreadWriter, type WriterClient } from './writer-client.ts'
 
 export type { SqliteStoreOptions } from './sqlite-options.ts'
 
@@ -119,13 +109,7 @@ class SqliteStore implements Store {
   /** Undefined if writes use the same connection, and begin transactions on it. */
   #group: ReadGroup | undefined
   #dumps: Dumps | undefined
-  #watcher: CommitWatcher | undefined
   #file: FileIdentity | undefined
-  /**
-   * The last version of the file that listeners were notified of. Own commits do not change it; it is read by the
-   * writer's connection.
-   */
-  #told: number | undefined
 
   constructor(options: SqliteStoreSettings) {
     this.#options = options
@@ -138,20 +122,32 @@ class SqliteStore implements Store {
     if (this.#writer !== undefined) return
     const shared = this.#options.database ?? (this.#inMemory ? await openWriter(this.#options.location) : undefined)
     if (shared !== undefined) {
-      this.#writer = inlineWriter(shared, { patient: false })
+      this.#writer = onlyWriter(shared)
       this.#prepare(shared)
       return
     }
+    const { location } = this.#options
     const inline = (this.#options.writer ?? (brief ? 'inline' : 'thread')) === 'inline'
     this.#writer = inline
-      ? inlineWriter(await openWriter(this.#options.location), { patient: true })
-      : await ThreadWriter.open(this.#options.location)
-    this.#reader = await openReader(this.#options.location)
+      ? inlineWriter(await openWriter(location), location.path, this.#notices)
+      : await ThreadWriter.open(location, this.#notices)
+    this.#reader = await openReader(location)
     this.#group = new ReadGroup(this.#reader)
     this.#warnOfVersion(this.#reader)
-    this.#file = new FileIdentity(this.#options.location.path)
+    this.#file = new FileIdentity(location.path)
     this.#prepare(this.#reader)
-    await this.#watchOthers(this.#reader, this.#writer)
+  }
+
+  /**
+   * Own commits have sent their own hints already, and are not noticed: a general hint for them would make every waiting
+   * operation be read again.
+   */
+  get #notices(): CommitNotices {
+    return {
+      onCommit: () => this.#hint({ kind: 'unknown' }),
+      onRename: () => this.#file?.look(),
+      warn: this.#options.warn,
+    }
   }
 
   async check(): Promise<void> {
@@ -325,13 +321,12 @@ class SqliteStore implements Store {
   }
 
   async close(): Promise<void> {
-    this.#watcher?.close()
     await this.#batcher.drained()
     const [writer, reader] = [this.#writer, this.#reader]
-    this.#writer = this.#reader = this.#reads = this.#dumps = this.#group = this.#file = this.#watcher = undefined
+    this.#writer = this.#reader = this.#reads = this.#dumps = this.#group = this.#file = undefined
+    this.#listeners.clear()
     reader?.close()
     await writer?.close()
-    this.#listeners.clear()
   }
 
   get #inMemory(): boolean {
@@ -387,28 +382,6 @@ class SqliteStore implements Store {
       `SQLite ${version} has a bug that can corrupt a file which several connections write at the same time (WAL-reset). ` +
         'Use a Node whose process.versions.sqlite is 3.51.3 or later, or a driver with such a version.',
     )
-  }
-
-  async #watchOthers(reader: Database, writer: WriterClient): Promise<void> {
-    this.#told = await writer.look()
-    this.#watcher = new CommitWatcher({
-      path: realFile(this.#options.location.path),
-      version: prepareVersion(reader),
-      onCommit: () => void this.#tellOfOthers(writer),
-      onRename: () => this.#file?.look(),
-      warn: this.#options.warn,
-    })
-  }
-
-  /**
-   * Notifies listeners of commits of other processes. Own writes have sent their own hints already; a general hint for
-   * them would make every waiting operation be read again.
-   */
-  async #tellOfOthers(writer: WriterClient): Promise<void> {
-    const version = await writer.look().catch(() => undefined)
-    if (version !== undefined && version === this.#told) return
-    this.#told = version
-    this.#hint({ kind: 'unknown' })
   }
 }
 

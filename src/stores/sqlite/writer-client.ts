@@ -3,7 +3,8 @@ import { Worker } from 'node:worker_threads'
 import type { BatchResult } from '../../util/batcher.ts'
 import { threadExecArgv } from '../../util/exec-argv.ts'
 import { siblingModuleUrl } from '../../util/module-url.ts'
-import type { Database, DatabaseLocation } from './database.ts'
+import { type CommitNotices, CommitWatcher } from './commit-watcher.ts'
+import { type Database, type DatabaseLocation, realFile } from './database.ts'
 import { migrate } from './schema.ts'
 import { type Write, type WriteResult, Writer } from './writer.ts'
 import { disclose, enclose, unpackResults, type WriterReply } from './writer-messages.ts'
@@ -14,33 +15,32 @@ import { disclose, enclose, unpackResults, type WriterReply } from './writer-mes
  */
 const YOUNG_GENERATION_MB = 12
 
-/** A question to the thread that has no answer yet. */
-interface Asked extends PromiseWithResolvers<unknown> {
-  readonly number: number
-}
-
 /** Executes batches, one at a time, and answers write by write. */
 export interface WriterClient {
   execute(writes: readonly Write[], now: number): Promise<readonly BatchResult<WriteResult>[]>
-  /**
-   * Returns a different number after a connection other than the writer's own has committed. It is not part of a batch.
-   */
-  look(): Promise<number>
   close(): Promise<void>
 }
 
-/**
- * A writer on the event loop.
- *
- * @param patient see {@link Writer}; false for a connection that the user has opened, since the user configures how it
- * waits
- */
-export function inlineWriter(database: Database, { patient }: { readonly patient: boolean }): WriterClient {
-  migrate(database, { patient })
-  const writer = new Writer(database, { patient })
+/** A writer on the event loop, over a connection that the store has opened. It notices the commits of other processes. */
+export function inlineWriter(database: Database, path: string, notices: CommitNotices): WriterClient {
+  migrate(database, { patient: true })
+  const writer = new Writer(database, { patient: true })
+  const watcher = new CommitWatcher({ path: realFile(path), version: () => writer.look(), ...notices })
   return {
     execute: async (writes, now) => writer.execute(writes, now),
-    look: async () => writer.look(),
+    close: async () => {
+      watcher.close()
+      database.close()
+    },
+  }
+}
+
+/** A writer over the only connection of the store: in memory, or one that the user has opened and configured. */
+export function onlyWriter(database: Database): WriterClient {
+  migrate(database, { patient: false })
+  const writer = new Writer(database, { patient: false })
+  return {
+    execute: async (writes, now) => writer.execute(writes, now),
     close: async () => {
       database.close()
     },
@@ -53,40 +53,32 @@ export function inlineWriter(database: Database, { patient }: { readonly patient
  */
 export class ThreadWriter implements WriterClient {
   readonly #location: DatabaseLocation
-  /** Few at once: a batch, and a look. */
-  readonly #asked: Asked[] = []
-  #questions = 0
+  readonly #notices: CommitNotices
+  /** The batch that has no answer yet, if any. */
+  #batch: PromiseWithResolvers<readonly BatchResult<unknown>[]> | undefined
   /** The thread that is starting or has started, if any. */
   #thread: Promise<Worker> | undefined
 
-  private constructor(location: DatabaseLocation) {
+  private constructor(location: DatabaseLocation, notices: CommitNotices) {
     this.#location = location
+    this.#notices = notices
   }
 
-  static async open(location: DatabaseLocation): Promise<ThreadWriter> {
-    const writer = new ThreadWriter(location)
+  static async open(location: DatabaseLocation, notices: CommitNotices): Promise<ThreadWriter> {
+    const writer = new ThreadWriter(location, notices)
     await writer.#started()
     return writer
   }
 
   async execute(writes: readonly Write[], now: number): Promise<readonly BatchResult<WriteResult>[]> {
     const thread = await this.#started()
-    const number = ++this.#questions
     try {
-      thread.postMessage(enclose({ kind: 'batch', number, writes, now }))
+      thread.postMessage(enclose({ kind: 'batch', writes, now }))
     } catch (error) {
       return await this.#withoutUncloneable(writes, now, error)
     }
-    return unpackResults(writes, await this.#answer<readonly BatchResult<unknown>[]>(number))
-  }
-
-  async look(): Promise<number> {
-    const thread = await this.#started()
-    const number = ++this.#questions
-    thread.postMessage(enclose({ kind: 'look', number }))
-    const seen = await this.#answer<BatchResult<number>>(number)
-    if ('error' in seen) throw seen.error
-    return seen.value
+    this.#batch = Promise.withResolvers()
+    return unpackResults(writes, await this.#batch.promise)
   }
 
   async close(): Promise<void> {
@@ -112,12 +104,6 @@ export class ThreadWriter implements WriterClient {
     return sendable.map(sent => (sent ? (settled.shift() ?? { error: cause }) : { error: cause }))
   }
 
-  #answer<Answer>(number: number): Promise<Answer> {
-    const asked = Promise.withResolvers<unknown>()
-    this.#asked.push({ number, ...asked })
-    return asked.promise as Promise<Answer>
-  }
-
   #started(): Promise<Worker> {
     this.#thread ??= this.#start()
     return this.#thread
@@ -137,7 +123,7 @@ export class ThreadWriter implements WriterClient {
     thread.on('message', posted => {
       const reply = disclose<WriterReply>(posted)
       if (reply?.kind === 'ready') ready.resolve()
-      else if (reply !== undefined) this.#settle(reply)
+      else if (reply !== undefined) this.#receive(reply)
     })
     thread.on('error', fail)
     thread.on('messageerror', fail)
@@ -149,13 +135,24 @@ export class ThreadWriter implements WriterClient {
     return thread
   }
 
-  #settle({ number, answer }: Exclude<WriterReply, { kind: 'ready' }>): void {
-    const at = this.#asked.findIndex(asked => asked.number === number)
-    if (at >= 0) this.#asked.splice(at, 1)[0]?.resolve(answer)
+  #receive(reply: Exclude<WriterReply, { kind: 'ready' }>): void {
+    switch (reply.kind) {
+      case 'settled':
+        this.#batch?.resolve(reply.answer)
+        break
+      case 'commit':
+        this.#notices.onCommit()
+        break
+      case 'rename':
+        this.#notices.onRename()
+        break
+      case 'warning':
+        this.#notices.warn(reply.message)
+    }
   }
 
   #fail(error: unknown): void {
-    for (const { reject } of this.#asked.splice(0)) reject(error)
+    this.#batch?.reject(error)
   }
 }
 

@@ -10,17 +10,18 @@ import type { ClaimResult, Write, WriteResult } from './writer.ts'
 
 /** A message to the thread. */
 export type WriterRequest =
-  | { readonly kind: 'batch'; readonly number: number; readonly writes: readonly Write[]; readonly now: number }
-  | { readonly kind: 'look'; readonly number: number }
+  | { readonly kind: 'batch'; readonly writes: readonly Write[]; readonly now: number }
   | { readonly kind: 'close' }
 
 /** A message from the thread. */
 export type WriterReply =
   | { readonly kind: 'ready' }
-  /** The answers to the batch of this number, write by write. */
-  | { readonly kind: 'settled'; readonly number: number; readonly answer: readonly BatchResult<unknown>[] }
-  /** The answer to the look of this number. */
-  | { readonly kind: 'seen'; readonly number: number; readonly answer: BatchResult<number> }
+  /** The answers to the batch under way, write by write. */
+  | { readonly kind: 'settled'; readonly answer: readonly BatchResult<unknown>[] }
+  /** What the thread has noticed of other processes. */
+  | { readonly kind: 'commit' | 'rename' }
+  /** For the operator. */
+  | { readonly kind: 'warning'; readonly message: string }
 
 const MARK = 'waybill:sqlite-writer'
 

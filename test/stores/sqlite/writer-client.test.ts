@@ -1,4 +1,7 @@
-/** The writer in a thread: what it is asked beside its batches. */
+/** The writer in a thread: what it notices beside its batches. */
+import { createHook } from 'node:async_hooks'
+import { EventEmitter, once } from 'node:events'
+import { renameSync } from 'node:fs'
 import { afterEach, expect, it } from 'vitest'
 import { openWriter } from '../../../src/stores/sqlite/database.ts'
 import { ThreadWriter } from '../../../src/stores/sqlite/writer-client.ts'
@@ -14,37 +17,53 @@ afterEach(async () => {
 
 async function openThread() {
   const location = { path: files.next(), driver: 'node:sqlite', synchronous: 'NORMAL' } as const
-  const writer = await ThreadWriter.open(location)
+  const noticed = new EventEmitter()
+  const writer = await ThreadWriter.open(location, {
+    onCommit: () => noticed.emit('commit'),
+    onRename: () => noticed.emit('rename'),
+    warn: message => noticed.emit('error', new Error(message)),
+  })
   open.push(writer)
-  return { writer, location }
+  return { writer, location, noticed }
 }
 
 const accept = (id: string) => ({ kind: 'accept', submission: submissionOf(id) }) as const
 
-it('answers looks while a batch runs, each with its own answer', async () => {
-  const { writer } = await openThread()
-  const before = await writer.look()
-  const looks = [writer.look()]
-  const batch = writer.execute([accept('a'), accept('b')], 7)
-  looks.push(writer.look())
-  expect(await batch).toEqual([{ value: 7 }, { value: 7 }])
-  // Its own commits are none of another connection.
-  expect(await Promise.all(looks)).toEqual([before, before])
-})
-
-it('notices by a look that another connection has committed', async () => {
-  const { writer, location } = await openThread()
-  const before = await writer.look()
+it('notices that another connection has committed, and passes over its own commits', async () => {
+  const { writer, location, noticed } = await openThread()
+  let commits = 0
+  noticed.on('commit', () => commits++)
+  expect(await writer.execute([accept('a')], 7)).toEqual([{ value: 7 }])
+  const commit = once(noticed, 'commit')
   const other = await openWriter(location)
   other.exec("INSERT OR REPLACE INTO meta (key, value) VALUES ('checked_at', 1)")
+  await commit
+  expect(await writer.execute([accept('b'), accept('c')], 8)).toEqual([{ value: 8 }, { value: 8 }])
+  const next = once(noticed, 'commit')
+  other.exec("INSERT OR REPLACE INTO meta (key, value) VALUES ('checked_at', 2)")
+  await next
+  expect(commits).toBe(2)
   other.close()
-  expect(await writer.look()).not.toBe(before)
+})
+
+it('notices that a file of the folder was renamed', async () => {
+  const { location, noticed } = await openThread()
+  const renamed = once(noticed, 'rename')
+  renameSync(`${location.path}-shm`, `${location.path}-elsewhere`)
+  await renamed
+})
+
+it('keeps the file events of its own commits away from the event loop', async () => {
+  const watched: string[] = []
+  const hook = createHook({ init: (_, type) => void (type === 'FSEVENTWRAP' && watched.push(type)) }).enable()
+  const { writer } = await openThread()
+  await writer.execute([accept('a')], 7)
+  hook.disable()
+  expect(watched).toEqual([])
 })
 
 it('continues in a new thread after the previous one was closed', async () => {
   const { writer } = await openThread()
   await writer.close()
-  const [answers, version] = await Promise.all([writer.execute([accept('a')], 7), writer.look()])
-  expect(answers).toEqual([{ value: 7 }])
-  expect(version).toBeGreaterThan(0)
+  expect(await writer.execute([accept('a')], 7)).toEqual([{ value: 7 }])
 })
