@@ -4,6 +4,7 @@
  * other operation. It submits the next tick, and then the operation of the schedule, whose idempotency key is made in
  * the same way.
  */
+import { setImmediate as turn } from 'node:timers/promises'
 import { Cron } from 'croner'
 import { type Handler, handler, type Job } from '../model/handler.ts'
 import { type AnyOperationType, defineOperation } from '../model/operation-type.ts'
@@ -37,7 +38,7 @@ export interface ScheduleOptions {
   readonly owner?: string | undefined
   /**
    * Which ticks are submitted late if no process ran at their time, or the schedule was paused: `none`, the `latest`
-   * one, or `all` of them, at most 1,000. Default `latest`.
+   * one, or `all` of them, at most the first 1,000. Default `latest`.
    */
   readonly catchUp?: 'none' | 'latest' | 'all' | undefined
   /** Whether a tick is skipped while an operation of an earlier one is unfinished: `skip`, or `allow`. Default `allow`. */
@@ -84,6 +85,8 @@ interface Schedule extends ScheduleOptions {
 
 /** A tick that is late by more than this was missed. In milliseconds. */
 const LATE_MS = 60_000
+/** The shortest time between two ticks, in milliseconds. */
+const SECOND = 1000
 /** The most missed ticks that are submitted late. */
 const MOST_MISSED = 1000
 
@@ -133,7 +136,7 @@ export class Schedules {
     // The next tick is submitted first: an error in this one must not end the schedule.
     await this.#arm(schedule, Math.max(at, begun))
     let submitted = 0
-    for (const tick of dueTicks(schedule, at, begun)) {
+    for (const tick of await dueTicks(schedule, at, begun)) {
       if (await this.#submit(schedule, tick)) submitted++
     }
     return { submitted }
@@ -180,17 +183,37 @@ function isFunction(input: unknown): input is (tick: Date) => unknown {
 }
 
 /** The ticks to submit, from the one that was due until now. */
-function dueTicks({ timetable, catchUp = 'latest' }: Schedule, armed: number, now: number): readonly number[] {
+async function dueTicks(schedule: Schedule, armed: number, now: number): Promise<readonly number[]> {
+  const { timetable, catchUp = 'latest' } = schedule
   // An earlier version of the program has submitted this tick by another timetable.
   if (nextAfter(timetable, armed - 1) !== armed) return []
-  const ticks = [armed]
-  for (let next = nextAfter(timetable, armed); next <= now && ticks.length < MOST_MISSED; ) {
-    ticks.push(next)
-    next = nextAfter(timetable, next)
+  if (catchUp === 'all') return await allTicks(timetable, armed, now)
+  const latest = latestTick(timetable, armed, now)
+  return catchUp === 'latest' || now - latest < LATE_MS ? [latest] : []
+}
+
+/** The first ticks from one until a time. Each takes up to milliseconds to compute, so other work runs in between. */
+async function allTicks(timetable: Cron, first: number, until: number): Promise<readonly number[]> {
+  const ticks: number[] = []
+  for (let tick = first; (tick <= until || tick === first) && ticks.length < MOST_MISSED; ) {
+    ticks.push(tick)
+    tick = nextAfter(timetable, tick)
+    await turn()
   }
-  if (catchUp === 'all') return ticks
-  const latest = ticks.slice(-1)
-  return catchUp === 'latest' ? latest : latest.filter(at => now - at < LATE_MS)
+  return ticks
+}
+
+/** The last tick from one until a time. It is found by halving the time, since there may be millions in between. */
+function latestTick(timetable: Cron, first: number, until: number): number {
+  let [last, end] = [first, until]
+  while (end - last > SECOND) {
+    const middle = Math.floor((last + end) / 2)
+    const tick = nextAfter(timetable, middle)
+    if (tick <= until) last = tick
+    else end = middle
+  }
+  const next = nextAfter(timetable, last)
+  return next <= until ? next : last
 }
 
 function nextAfter(timetable: Cron, at: number): number {

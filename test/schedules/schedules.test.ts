@@ -89,6 +89,18 @@ describe('a schedule', () => {
     expect(await ticks()).toEqual([...made, '2026-03-04T03:00:00.000Z'])
   })
 
+  test.for([
+    ['none', '* * * * *', '2026-04-01T01:00:00.000Z'],
+    ['latest', '* * * * *', '2026-04-01T01:00:00.000Z'],
+    // Each second of March.
+    ['latest', '* * * * 3 *', '2026-03-31T23:59:59.000Z'],
+  ] as const)('catches up on thousands of missed ticks: %s of %s', async ([catchUp, cron, tick], { lab }) => {
+    const { ticks, clock, waybill } = await scheduled(lab, '2026-03-01T00:00:00Z', { cron, catchUp })
+    clock.advanceTo(Date.parse('2026-04-01T01:00:30Z'))
+    await waybill.drain()
+    expect(await ticks()).toEqual([tick])
+  })
+
   test('skips a tick while the operation of an earlier one is unfinished, if configured', async ({ lab }) => {
     const { ticks, clock, waybill } = await scheduled(lab, '2026-03-01T00:00:00Z', { overlap: 'skip' })
     const { operator } = waybill.waybill
