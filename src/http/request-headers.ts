@@ -2,6 +2,7 @@
 
 import { problemError } from '../model/problem.ts'
 import { splitList } from '../model/protocol.ts'
+import { parseHttpDate, parseIsoTime } from '../util/dates.ts'
 import { type HttpRequest, header } from './message.ts'
 
 type Headers = Pick<HttpRequest, 'headers'>
@@ -10,7 +11,9 @@ type Headers = Pick<HttpRequest, 'headers'>
 const QUOTED_KEY = /^"((?:[^"\\]|\\["\\])*)"(?: *; *[a-z*][\w.*-]*(?:=(?:"(?:[^"\\]|\\["\\])*"|[^\s",;]+))?)*$/
 
 /**
- * The key is a structured-field string in double quotes; a bare token is accepted too, since most clients send one.
+ * The key is a structured-field string in double quotes; a bare token is accepted too, since most clients send one. It
+ * cannot contain a comma: a header that is sent twice arrives as one value with a comma. A client that repeats its key
+ * by mistake in a retry would otherwise start a second operation.
  *
  * @throws {ProblemError} `invalid-idempotency-key`
  */
@@ -19,7 +22,7 @@ export function idempotencyKey(request: Headers): string | undefined {
   if (value === undefined) return undefined
   const quoted = QUOTED_KEY.exec(value)
   const key = quoted === null ? value : (quoted[1] ?? '').replaceAll(/\\(["\\])/g, '$1')
-  if (!/^[\x20-\x7e]{1,255}$/.test(key) || (quoted === null && value.includes('"'))) {
+  if (!/^[\x20-\x7e]{1,255}$/.test(key) || (quoted === null && /[",]/.test(value))) {
     throw problemError('invalid-idempotency-key', `It is ${JSON.stringify(value.slice(0, 100))}.`)
   }
   return key
@@ -45,11 +48,15 @@ const RFC_3339 = /^\d{4}-\d{2}-\d{2}T\d{2}:\d{2}:\d{2}(?:\.\d+)?(?:Z|[+-]\d{2}:\
 export function delayMs(request: HttpRequest): number {
   const value = header(request, 'Not-Before')?.trim()
   if (value === undefined) return 0
-  const time = HTTP_DATE.test(value) || RFC_3339.test(value) ? Date.parse(value) : Number.NaN
-  const delay = time - Date.now()
+  const delay = readTime(value) - Date.now()
   if (delay <= YEAR_MS) return Math.max(0, delay)
   const expected = 'an HTTP date, or a date and time such as 2030-01-31T08:00:00Z, at most a year ahead'
   throw problemError('invalid-request', `Not-Before must be ${expected}; it is ${JSON.stringify(value.slice(0, 100))}.`)
+}
+
+function readTime(text: string): number {
+  if (RFC_3339.test(text)) return parseIsoTime(text)
+  return HTTP_DATE.test(text) ? parseHttpDate(text) : Number.NaN
 }
 
 /** How much a media type is wanted, and which part of the header says so. */

@@ -5,6 +5,7 @@
 import { durationText, LONGEST_MS, readDuration } from '../model/duration.ts'
 import { STATUSES, type Status } from '../model/protocol.ts'
 import type { OperatorFilter } from '../stores/store.ts'
+import { parseIsoTime } from '../util/dates.ts'
 
 /**
  * Says which part of a filter's text is wrong, and how to write it.
@@ -156,7 +157,7 @@ const INSTANT = /^\d{4}-\d{2}-\d{2}[Tt]\d{2}:\d{2}(?::\d{2}(?:\.\d+)?)?(?:[Zz]|[
 function readTime(value: string, token: string, now: number, edge: 'begin' | 'end'): number {
   const ago = readDuration(value, { max: LONGEST_MS })
   if (ago !== undefined) return now - ago
-  const at = DAY.test(value) || INSTANT.test(value) ? Date.parse(value.toUpperCase()) : Number.NaN
+  const at = DAY.test(value) || INSTANT.test(value) ? parseIsoTime(value) : Number.NaN
   if (!Number.isNaN(at)) return DAY.test(value) && edge === 'end' ? at + DAY_MS : at
   const cure = `write how long ago, such as 2h (at most ${durationText(LONGEST_MS)}), a day such as 2026-11-29, or a time such as 2026-11-29T08:00:00Z.`
   throw new FilterError(token, cure)

@@ -7,6 +7,23 @@ const MINUTE_MS = 60_000
 const SECONDS = Array.from({ length: 60 }, (_, second) => String(second).padStart(2, '0'))
 const MILLISECONDS = Array.from({ length: 1000 }, (_, ms) => String(ms).padStart(3, '0'))
 
+/**
+ * Reads a day, or a date and time, of ISO 8601. A day without a time begins in UTC. NaN for a day or an hour that does
+ * not exist: `Date.parse` takes February 31 for March 3, and hour 24 for the next day.
+ */
+export function parseIsoTime(text: string): number {
+  const upper = text.toUpperCase()
+  const asUtc = Date.parse(upper.replace(/(?<=T.*)[+-]\d{2}:\d{2}$/, 'Z'))
+  if (Number.isNaN(asUtc) || isoTime(asUtc).slice(0, 10) !== text.slice(0, 10)) return Number.NaN
+  return Date.parse(upper)
+}
+
+/** Reads a date of HTTP (RFC 9110, 5.6.7) in the preferred format. NaN for a day or an hour that does not exist. */
+export function parseHttpDate(text: string): number {
+  const at = Date.parse(text)
+  return Number.isNaN(at) || httpDate(at).slice(5, 16) !== text.slice(5, 16) ? Number.NaN : at
+}
+
 /** Makes a function that formats a minute, and keeps the text of the last one. */
 function minuteFormat(format: (minute: Date) => string): (minute: number) => string {
   let last = Number.NaN

@@ -42,6 +42,7 @@ describe('the text of a filter', () => {
     ['tag:=Ada', 'tag:=Ada', 'a tag is written as tag:name=value'],
     ['since:yesterday', 'since:yesterday', 'write how long ago, such as 2h'],
     ['since:2026-13-41', 'since:2026-13-41', 'write how long ago'],
+    ['since:2026-02-29', 'since:2026-02-29', 'write how long ago'],
     ['since:2026', 'since:2026', 'write how long ago'],
     ['owner:"Ada', 'owner:"Ada', 'the quotes are not closed'],
     ['"Ada"x', '"Ada"x', 'the quotes are not closed'],
