@@ -32,7 +32,7 @@ export const PROBLEMS = {
   'invalid-idempotency-key': {
     status: 400,
     title: 'The Idempotency-Key is invalid',
-    cure: 'Send 1 to 255 printable ASCII characters, such as a UUID in double quotes.',
+    cure: 'Send one key of 1 to 255 printable ASCII characters in double quotes, such as a UUID.',
   },
   unauthenticated: {
     status: 401,

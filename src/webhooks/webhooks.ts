@@ -154,5 +154,7 @@ export function admitWebhookUrl(
 ): string | undefined {
   if (text === undefined) return undefined
   if (webhooks === undefined || !type.policy.allowWebhooks) throw problemError('webhooks-not-allowed')
+  // A header that is sent twice arrives as one value with a space, and other characters than ASCII arrive as others.
+  if (!/^[!-~]*$/.test(text)) throw problemError('invalid-webhook-url', 'It contains a character that must be encoded.')
   return webhooks.checkUrl(text)
 }

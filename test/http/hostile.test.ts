@@ -223,8 +223,14 @@ describe('headers', () => {
     const port = await listen(served)
     const head =
       'POST /anything HTTP/1.1\r\nHost: x\r\nConnection: close\r\nContent-Length: 2\r\nContent-Type: application/json\r\n'
-    const quoted = `${head}Idempotency-Key: "a"\r\nIdempotency-Key: "b"\r\n\r\n{}`
-    expect(await exchange(port, quoted, { end: true })).toMatch(/^HTTP\/1\.1 400 [\s\S]*invalid-idempotency-key/)
+    for (const [first, second] of [
+      ['"a"', '"b"'],
+      ['"a"', '"a"'],
+      ['a', 'a'],
+    ]) {
+      const twice = `${head}Idempotency-Key: ${first}\r\nIdempotency-Key: ${second}\r\n\r\n{}`
+      expect(await exchange(port, twice, { end: true })).toMatch(/^HTTP\/1\.1 400 [\s\S]*invalid-idempotency-key/)
+    }
     expect(await isEmpty(served)).toBe(true)
   })
 })

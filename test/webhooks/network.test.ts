@@ -247,6 +247,7 @@ describe('the submission', () => {
     expect(admitWebhookUrl(webhooks, silent, undefined)).toBeUndefined()
     expect(() => admitWebhookUrl(webhooks, silent, 'https://example.com')).toThrow(refused('webhooks-not-allowed'))
     expect(() => admitWebhookUrl(undefined, parcels, 'https://example.com')).toThrow(refused('webhooks-not-allowed'))
-    expect(() => admitWebhookUrl(webhooks, parcels, 'http://example.com')).toThrow(refused('invalid-webhook-url'))
+    for (const url of ['http://example.com', 'https://example.com/a, https://example.com/b', 'https://example.com/ü'])
+      expect(() => admitWebhookUrl(webhooks, parcels, url)).toThrow(refused('invalid-webhook-url'))
   })
 })
