@@ -52,9 +52,19 @@ export function sessionOf(params: Members): Readonly<Record<string, string>> {
   return { [SESSION]: asks + newId() }
 }
 
-/** The UUID in the session id of a request. */
+/** A session id as {@link sessionOf} writes it; its UUID begins with the time in milliseconds. */
+const SESSION_ID =
+  /^(?:asks(?:-form)?(?:-model)?-)?(([0-9a-f]{8})-([0-9a-f]{4})-7[0-9a-f]{3}-[89ab][0-9a-f]{3}-[0-9a-f]{12})$/
+/** How far the clock of the process that made an id may be ahead. */
+const CLOCK_SLACK_MS = 3_600_000
+
+/**
+ * The UUID in the session id of a request, which becomes the id of an operation. Operations are in the order of their
+ * ids: one that the client has invented, with a time ahead, would stay before all others.
+ */
 export function sessionId(http: Pick<HttpRequest, 'headers'>): string | undefined {
-  return /[0-9a-f]{8}(?:-[0-9a-f]{4}){3}-[0-9a-f]{12}$/.exec(header(http, SESSION) ?? '')?.[0]
+  const [, id, high = '', low = ''] = SESSION_ID.exec(header(http, SESSION) ?? '') ?? []
+  return Number.parseInt(high + low, 16) <= Date.now() + CLOCK_SLACK_MS ? id : undefined
 }
 
 function asksOfSession(session: string): Asks {

@@ -100,6 +100,29 @@ test('a resource that does not exist is refused like that of another caller', as
   expect(await mcp(api, 'resources/subscribe', { uri: `report:${id}` })).toMatchObject({ status: 404 })
 })
 
+test('an id that no server has made for a session is refused', async ({ lab }) => {
+  const { waybill, api } = await served(lab)
+  const id = await make(waybill)
+  const ahead = `${(Date.now() + 2 * 3_600_000).toString(16).padStart(12, '0').replace(/^.{8}/, '$&-')}`
+  for (const session of [
+    'mine',
+    crypto.randomUUID(),
+    `x${newId()}`,
+    `${newId()}x`,
+    `${ahead}-7000-8000-000000000000`,
+    'ffffffff-ffff-7fff-bfff-ffffffffffff',
+  ]) {
+    const headers = { 'mcp-session-id': session }
+    const { status, error } = await legacy(api, 'resources/subscribe', { uri: `report:${id}` }, headers)
+    expect([session, status, error?.code]).toEqual([session, 400, -32600])
+    expect((await open(api, session)).status).toBe(405)
+  }
+  for (const session of [newId(), `asks-form-${newId()}`, `asks-model-${newId()}`])
+    expect(
+      await legacy(api, 'resources/subscribe', { uri: `report:${id}` }, { 'mcp-session-id': session }),
+    ).toMatchObject({ status: 200, result: {} })
+})
+
 /** Records what the client of a session does, as a process that received it would. It must be the next act. */
 async function record({ store }: Waybill, session: string, act: number, value: object): Promise<void> {
   const change = { kind: 'event', name: String(act), value: JSON.stringify(value) } as const
@@ -108,7 +131,7 @@ async function record({ store }: Waybill, session: string, act: number, value: o
 
 test('a session takes a hundred subscriptions, each once', async ({ lab }) => {
   const { waybill, api } = await served(lab)
-  const headers = { 'mcp-session-id': crypto.randomUUID() }
+  const headers = { 'mcp-session-id': newId() }
   const first = `report:${await make(waybill)}`
   const subscribe = (uri: string) => legacy(api, 'resources/subscribe', { uri }, headers)
   for (const _ of [1, 2]) expect((await subscribe(first)).error).toBeUndefined()
@@ -145,7 +168,7 @@ test('of two streams of a session the newer one gets the messages, and both end 
   const { waybill, api } = await served(lab)
   const id = await make(waybill)
   const uri = `report:${id}`
-  const session = crypto.randomUUID()
+  const session = newId()
   await legacy(api, 'resources/subscribe', { uri }, { 'mcp-session-id': session })
   const seen: string[] = []
   const read = async (name: string) => {
@@ -173,7 +196,7 @@ test('of two streams of a session the newer one gets the messages, and both end 
 test('operators see sessions only if they ask for them, and bulk runs leave them alone', async ({ lab }) => {
   const { waybill, api } = await served(lab)
   const id = await make(waybill)
-  const session = crypto.randomUUID()
+  const session = newId()
   await legacy(api, 'resources/subscribe', { uri: `report:${id}` }, { 'mcp-session-id': session })
   const { operator } = waybill
   const ids = async (filter: object) => (await operator.browse(filter)).items.map(it => it.id)
@@ -184,7 +207,7 @@ test('operators see sessions only if they ask for them, and bulk runs leave them
 test('a session ends when its record is full or its time is over', async ({ lab }) => {
   const { waybill, api } = await served(lab)
   const uri = `report:${await make(waybill)}`
-  const session = crypto.randomUUID()
+  const session = newId()
   const headers = { 'mcp-session-id': session }
   await legacy(api, 'resources/subscribe', { uri }, headers)
   const { createdAt, deadline } = (await waybill.store.read(session)) ?? {}
@@ -200,14 +223,14 @@ test('a stream needs a session, and a page of another origin gets none', async (
   const { api } = await served(lab)
   const none = await api.ask('/mcp')
   expect([none.status, none.headers.get('allow')]).toEqual([405, 'POST, OPTIONS'])
-  const session = crypto.randomUUID()
+  const session = newId()
   expect((await open(api, session, { origin: 'https://evil.example' })).status).toBe(403)
 })
 
 test('a stream ends in a shutdown, also before its client has subscribed', async ({ lab }) => {
   const { waybill, api } = await served(lab)
   const messages: unknown[] = []
-  const response = await open(api, crypto.randomUUID())
+  const response = await open(api, newId())
   const ended = (async () => {
     for await (const message of streamed(response)) messages.push(message)
   })()
