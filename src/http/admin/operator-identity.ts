@@ -136,15 +136,18 @@ function localOnly<Request>(originOf: (request: Request) => Origin, logger: Logg
 }
 
 /** Headers that proxies add. With one of them, the client may be on any machine. */
-const FORWARDED = ['forwarded', 'x-forwarded-for', 'x-forwarded-host', 'x-real-ip', 'via']
+const FORWARDED = /^(?:forwarded|via|x-forwarded-.*|x-real-ip|x-client-ip|x-original-.*|true-client-ip|cf-.*)$/
 
 /**
  * Whether the client is on this machine and has used a name of this machine, and not a name that another site bound to
- * its address.
+ * its address. Nginx replaces the host and adds no header by default; then the origin that browsers add to a change
+ * still has the name that the client used.
  */
 function isLocal({ headers, address }: Origin): boolean {
   const host = `${headers.host ?? headers[':authority'] ?? ''}`
-  return isLoopback(address) && isLocalName(host) && FORWARDED.every(name => headers[name] === undefined)
+  const { origin } = headers
+  const isOwnPage = origin === undefined || isLocalName(URL.parse(`${origin}`)?.host ?? '')
+  return isLoopback(address) && isLocalName(host) && isOwnPage && !Object.keys(headers).some(it => FORWARDED.test(it))
 }
 
 /**

@@ -338,10 +338,19 @@ describe('without a principal', () => {
     const id = await order('hold')
     await hasStatus(waybill.store, id, 'running')
     expect((await change(api, 'POST', `/operations/${id}/cancel`)).status).toBe(200)
-    for (const headers of [{ 'x-forwarded-for': '192.0.2.1' }, { via: '1.1 proxy' }]) {
+    for (const headers of [
+      { 'x-forwarded-for': '192.0.2.1' },
+      { 'x-forwarded-proto': 'https' },
+      { 'cf-connecting-ip': '192.0.2.1' },
+      { via: '1.1 proxy' },
+      // A proxy that adds nothing and replaces the host.
+      { origin: 'https://orders.example' },
+      { origin: 'null' },
+    ]) {
       expect((await api.ask('/admin/session', { headers })).status, JSON.stringify(headers)).toBe(403)
     }
     expect(await statusFor(api, 'localhost')).toBe(200)
+    expect((await api.ask('/admin/session', { headers: { origin: 'http://localhost:3000' } })).status).toBe(200)
     expect(await statusFor(api, 'rebound.example')).toBe(403)
   })
 
