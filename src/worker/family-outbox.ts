@@ -99,9 +99,10 @@ export async function followUp(store: FamilyStore, ended: readonly Operation[]):
 /**
  * Another process may report at the same time, and its count may be older or newer. So a count is written only if nobody
  * has reported since it began. Where two have, the second one has counted after this call began: it covers this report.
+ * One more try is for stores whose first read may come from a replica that lags.
  */
 async function tellParent(store: FamilyStore, parent: string): Promise<void> {
-  for (let tries = 0; tries < 2; tries++) {
+  for (let tries = 0; tries < 3; tries++) {
     const told = (await store.read(parent))?.waits?.children?.told
     if (told === undefined) return
     const { unfinished } = await store.countChildren(parent)
