@@ -2,7 +2,7 @@
 import { STATUSES } from '../../model/protocol.ts'
 import { decided, fitsQuery, idBounds, isFiltered, partText, tagText } from '../browsing.ts'
 import { BROWSE_LIMIT, type BrowsePage, type BrowseQuery } from '../store.ts'
-import { type Database, type SqlValue, type Statement, select } from './database.ts'
+import { type Database, prepare, type SqlValue, type Statement } from './database.ts'
 import { HOLDER_NAME } from './holders.ts'
 import { ID, ID_TEXT, idOf, type Key, keyOf, LAST_KEY } from './keys.ts'
 import { prepareRecords, RECORDS, type RecordQuery } from './rows.ts'
@@ -38,7 +38,7 @@ interface Prepared {
 export function prepareBrowse(database: Database): (query: BrowseQuery) => BrowsePage {
   const cache = new Map<string, Prepared>()
   const records = prepareRecords(database)
-  const prepare = ({ from, where }: Path, conditions: readonly Condition[]): Prepared => {
+  const statementsOf = ({ from, where }: Path, conditions: readonly Condition[]): Prepared => {
     const scope = `${from} WHERE ${where}`
     const narrowed = ['uuid < ? AND uuid >= ?', ...conditions.map(({ sql }) => sql)].join(' AND ')
     const text = `${RECORDS} ${scope} AND ${narrowed} ORDER BY uuid DESC LIMIT ?`
@@ -46,12 +46,12 @@ export function prepareBrowse(database: Database): (query: BrowseQuery) => Brows
     if (known !== undefined) return known
     const ids = `FROM operations ${scope} AND uuid < ? AND uuid >= ?`
     const prepared = {
-      edge: select<{ id: string }>(
+      edge: prepare<{ id: string }>(
         database,
         `SELECT ${ID} AS id ${ids} ORDER BY uuid DESC LIMIT 1 OFFSET ${BROWSE_LIMIT - 1}`,
       ),
       found: records(text),
-      count: select<{ count: number }>(database, `SELECT count(*) AS count ${ids}`),
+      count: prepare<{ count: number }>(database, `SELECT count(*) AS count ${ids}`),
     }
     cache.set(text, prepared)
     return prepared
@@ -61,7 +61,7 @@ export function prepareBrowse(database: Database): (query: BrowseQuery) => Brows
     const [first, before] = keyBounds(query)
     const path = pathOf(query)
     const conditions = conditionsOf(query)
-    const { edge, found, count } = prepare(path, conditions)
+    const { edge, found, count } = statementsOf(path, conditions)
     const edgeFound = edge.get(before, first)
     const last = edgeFound && idOf(edgeFound.id)
     const values = conditions.flatMap(condition => condition.values)

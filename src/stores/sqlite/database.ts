@@ -19,11 +19,8 @@ export interface Statement<Selected = unknown> {
   all(...parameters: SqlValue[]): Selected[]
 }
 
-/**
- * Makes a statement return rows as arrays. For rows of many columns this takes half the time of objects. node:sqlite
- * and better-sqlite3 have different methods for it, and older versions have none.
- */
-export function withArrays(statement: Statement): Statement {
+/** Makes a statement return arrays. node:sqlite and better-sqlite3 have different methods, and older versions none. */
+function withArrays(statement: Statement): Statement {
   const switches = statement as Statement & { setReturnArrays?(on: boolean): void; raw?(on: boolean): void }
   if (switches.setReturnArrays !== undefined) switches.setReturnArrays(true)
   else if (switches.raw !== undefined) switches.raw(true)
@@ -47,9 +44,42 @@ export interface Database {
   close(): unknown
 }
 
-/** Prepares a statement and gives its rows a type. Nothing checks that the SQL returns such rows. */
-export function select<Selected>(database: Database, sql: string): Statement<Selected> {
-  return database.prepare(sql) as Statement<Selected>
+/**
+ * A statement that is prepared when it is first used. A process uses few of the statements of a connection, and to
+ * prepare one takes time and memory.
+ */
+class LazyStatement<Selected> implements Statement<Selected> {
+  readonly #prepare: () => Statement
+  #prepared: Statement | undefined
+
+  constructor(prepare: () => Statement) {
+    this.#prepare = prepare
+  }
+
+  run(...parameters: SqlValue[]) {
+    this.#prepared ??= this.#prepare()
+    return this.#prepared.run(...parameters)
+  }
+
+  get(...parameters: SqlValue[]) {
+    this.#prepared ??= this.#prepare()
+    return this.#prepared.get(...parameters) as Selected | undefined
+  }
+
+  all(...parameters: SqlValue[]) {
+    this.#prepared ??= this.#prepare()
+    return this.#prepared.all(...parameters) as Selected[]
+  }
+}
+
+/** A statement whose rows are objects of a type. Nothing checks that the SQL returns such rows. */
+export function prepare<Selected>(database: Database, sql: string): Statement<Selected> {
+  return new LazyStatement(() => database.prepare(sql))
+}
+
+/** The same with rows as arrays, which takes half the time where there are many columns. */
+export function prepareArrays<Selected>(database: Database, sql: string): Statement<Selected> {
+  return new LazyStatement(() => withArrays(database.prepare(sql)))
 }
 
 /** Where a connection leads, and how. */
@@ -225,7 +255,7 @@ const CURES: readonly (readonly [refusal: RegExp, cure: string])[] = [
  */
 export function checkOurs(database: Database): void {
   if (pragma(database, 'application_id') === APPLICATION_ID) return
-  const tables = select<{ tables: number }>(database, 'SELECT count(*) AS tables FROM sqlite_schema').get()?.tables
+  const tables = prepare<{ tables: number }>(database, 'SELECT count(*) AS tables FROM sqlite_schema').get()?.tables
   if (tables === 0 && pragma(database, 'user_version') === 0) return
   throw new Error(
     `The SQLite file "${fileOf(database)}" belongs to another program. Name a new file, or the one that Waybill made.`,
@@ -240,13 +270,13 @@ function checkOursAlone(database: Database): void {
 
 /** The file of a connection, for messages. */
 export function fileOf(database: Database): string {
-  const file = select<{ file: string }>(database, 'PRAGMA database_list').get()?.file
+  const file = prepare<{ file: string }>(database, 'PRAGMA database_list').get()?.file
   return file || ':memory:'
 }
 
 /** The value of a pragma that is a number. */
 export function pragma(database: Database, name: string): number {
-  return Number(Object.values(select<object>(database, `PRAGMA ${name}`).get() ?? {})[0])
+  return Number(Object.values(prepare<object>(database, `PRAGMA ${name}`).get() ?? {})[0])
 }
 
 /** The numbers of file system types in statfs(2) where the locks of SQLite are not reliable. */
@@ -292,7 +322,7 @@ function prepareFolder(path: string): void {
  * Prepares the read of a number that changes whenever another connection has committed. Its value has no other meaning.
  */
 export function prepareVersion(database: Database): () => number {
-  const statement = select<{ data_version: number }>(database, 'PRAGMA data_version')
+  const statement = prepare<{ data_version: number }>(database, 'PRAGMA data_version')
   return () => statement.get()?.data_version ?? 0
 }
 
@@ -331,5 +361,5 @@ const WAL_RESET_FIXES: ReadonlyMap<number, number> = new Map([
 
 /** The version of SQLite itself, such as `3.51.3`. */
 export function sqliteVersion(database: Database): string {
-  return select<{ version: string }>(database, 'SELECT sqlite_version() AS version').get()?.version ?? ''
+  return prepare<{ version: string }>(database, 'SELECT sqlite_version() AS version').get()?.version ?? ''
 }

@@ -1,7 +1,7 @@
 /** For operators: searches all operations, and moves whole operations from one store to another. */
 import type { BrowsePage, BrowseQuery, Dump, LogLine } from '../store.ts'
 import { prepareBrowse } from './browse.ts'
-import { type Database, select } from './database.ts'
+import { type Database, prepare } from './database.ts'
 import { type ErrorRow, toErrors } from './error-rows.ts'
 import { keyOf } from './keys.ts'
 import { prepareRecords, RECORDS, RESTORE, restoreValues, type StoredRecord } from './rows.ts'
@@ -19,15 +19,15 @@ export function prepareDumps(database: Database): Dumps {
 
 function prepareDump(database: Database): Dumps['dump'] {
   const records = prepareRecords(database)(`${RECORDS} WHERE uuid > ? ORDER BY uuid LIMIT ?`)
-  const purgeAt = select<{ at: number | null }>(database, 'SELECT purge_at AS at FROM operations WHERE number = ?')
+  const purgeAt = prepare<{ at: number | null }>(database, 'SELECT purge_at AS at FROM operations WHERE number = ?')
   const payload = (table: string) => {
-    const statement = select<{ body: string }>(database, `SELECT body FROM ${table} WHERE number = ?`)
+    const statement = prepare<{ body: string }>(database, `SELECT body FROM ${table} WHERE number = ?`)
     return (number: number) => statement.get(number)?.body ?? null
   }
   const [input, output] = [payload('inputs'), payload('outputs')]
-  const errors = select<ErrorRow>(database, 'SELECT attempt, body FROM errors WHERE number = ? ORDER BY attempt')
-  const steps = select<{ name: string; value: string }>(database, 'SELECT name, value FROM steps WHERE number = ?')
-  const logs = select<LogLine>(
+  const errors = prepare<ErrorRow>(database, 'SELECT attempt, body FROM errors WHERE number = ? ORDER BY attempt')
+  const steps = prepare<{ name: string; value: string }>(database, 'SELECT name, value FROM steps WHERE number = ?')
+  const logs = prepare<LogLine>(
     database,
     'SELECT sequence, at, attempt, level, message FROM logs WHERE number = ? ORDER BY sequence',
   )
@@ -40,7 +40,7 @@ function prepareDump(database: Database): Dumps['dump'] {
     errors: toErrors(errors.all(number)),
     purgeAt: purgeAt.get(number)?.at ?? null,
   })
-  const [begin, commit] = [database.prepare('BEGIN'), database.prepare('COMMIT')]
+  const [begin, commit] = [prepare(database, 'BEGIN'), prepare(database, 'COMMIT')]
   return (after = '', limit) => {
     // One transaction, so that no other process changes an operation between two of its parts.
     begin.run()
@@ -54,14 +54,15 @@ function prepareDump(database: Database): Dumps['dump'] {
 
 /** Prepares the write of a whole operation, within a transaction. */
 export function prepareRestore(database: Database): (dump: Dump) => void {
-  const record = database.prepare(RESTORE)
-  const key = database.prepare('SELECT number FROM operations WHERE uuid = ?')
+  const record = prepare(database, RESTORE)
+  const key = prepare(database, 'SELECT number FROM operations WHERE uuid = ?')
   const clear = prepareDeleteBeside(database)
-  const payload = (table: string) => database.prepare(`INSERT INTO ${table} (number, body) VALUES (?, ?)`)
+  const payload = (table: string) => prepare(database, `INSERT INTO ${table} (number, body) VALUES (?, ?)`)
   const [putInput, putOutput] = [payload('inputs'), payload('outputs')]
-  const putError = database.prepare('INSERT INTO errors (number, attempt, body) VALUES (?, ?, ?)')
-  const step = database.prepare('INSERT INTO steps (number, name, value) VALUES (?, ?, ?)')
-  const log = database.prepare(
+  const putError = prepare(database, 'INSERT INTO errors (number, attempt, body) VALUES (?, ?, ?)')
+  const step = prepare(database, 'INSERT INTO steps (number, name, value) VALUES (?, ?, ?)')
+  const log = prepare(
+    database,
     'INSERT INTO logs (number, sequence, at, attempt, level, message) VALUES (?, ?, ?, ?, ?, ?)',
   )
   return ({ operation, input, output, steps, logs, errors, purgeAt }) => {
@@ -79,7 +80,7 @@ export function prepareRestore(database: Database): (dump: Dump) => void {
 /** Prepares the deletion of everything of an operation except its record. */
 export function prepareDeleteBeside(database: Database): (number: number) => void {
   const tables = ['inputs', 'outputs', 'errors', 'steps', 'logs']
-  const statements = tables.map(table => database.prepare(`DELETE FROM ${table} WHERE number = ?`))
+  const statements = tables.map(table => prepare(database, `DELETE FROM ${table} WHERE number = ?`))
   return number => {
     for (const statement of statements) statement.run(number)
   }

@@ -8,7 +8,7 @@ import {
   lockAlone,
   openConnection,
   openWriter,
-  select,
+  prepare,
 } from './database.ts'
 import { isLocked } from './turns.ts'
 
@@ -29,7 +29,7 @@ export async function backUp(path: string, target: string): Promise<void> {
     try {
       // VACUUM INTO reads one snapshot. The online backup would begin again at each commit of another process, and
       // might never end.
-      database.prepare('VACUUM INTO ?').run(part)
+      prepare(database, 'VACUUM INTO ?').run(part)
     } finally {
       database.close()
     }
@@ -89,7 +89,7 @@ async function checkCopy(copy: string): Promise<void> {
 }
 
 function checkOf(database: Database): string {
-  return select<{ quick_check: string }>(database, 'PRAGMA quick_check(1)').get()?.quick_check ?? ''
+  return prepare<{ quick_check: string }>(database, 'PRAGMA quick_check(1)').get()?.quick_check ?? ''
 }
 
 async function refuseOpen(path: string): Promise<void> {

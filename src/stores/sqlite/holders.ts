@@ -3,7 +3,7 @@
  * each operation keeps a number. The first operation that a worker claims keeps the name itself: a process that runs one
  * operation adds no row.
  */
-import { type Database, type Statement, select } from './database.ts'
+import { type Database, prepare, type Statement } from './database.ts'
 
 const DAY = 86_400_000
 /** How long a record may be in the file after its operation has expired: the tombstone, and a sweep that is late. */
@@ -13,7 +13,7 @@ const AHEAD_MS = 30 * DAY
 
 /** Prepares the read of names by their numbers. A number that is not in the table gives the empty string. */
 export function prepareHolderNames(database: Database): (number: number) => string {
-  const statement = select<{ name: string }>(database, 'SELECT name FROM holders WHERE number = ?')
+  const statement = prepare<{ name: string }>(database, 'SELECT name FROM holders WHERE number = ?')
   const names = new Map<number, string>()
   return number => {
     const known = names.get(number) ?? statement.get(number)?.name
@@ -43,8 +43,8 @@ export class HolderNumbers {
   readonly #known = new Map<string, Holder | undefined>()
 
   constructor(database: Database) {
-    this.#insert = select(database, 'INSERT INTO holders (name, until) VALUES (?, ?)')
-    this.#extend = select(database, 'UPDATE holders SET until = ? WHERE number = ?')
+    this.#insert = prepare(database, 'INSERT INTO holders (name, until) VALUES (?, ?)')
+    this.#extend = prepare(database, 'UPDATE holders SET until = ? WHERE number = ?')
   }
 
   /**

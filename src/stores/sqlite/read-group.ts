@@ -2,7 +2,7 @@
  * Executes the reads of one turn of the event loop in one transaction. To begin and to end a transaction, SQLite takes
  * and releases a lock of the file, and these two system calls cost more than the read of a record.
  */
-import type { Database, Statement } from './database.ts'
+import { type Database, prepare, type Statement } from './database.ts'
 
 interface Waiting {
   readonly read: () => void
@@ -18,9 +18,9 @@ export class ReadGroup {
 
   /** @param database nothing else begins transactions on it */
   constructor(database: Database) {
-    this.#begin = database.prepare('BEGIN')
-    this.#commit = database.prepare('COMMIT')
-    this.#rollback = database.prepare('ROLLBACK')
+    this.#begin = prepare(database, 'BEGIN')
+    this.#commit = prepare(database, 'COMMIT')
+    this.#rollback = prepare(database, 'ROLLBACK')
   }
 
   /** Calls `read` at the end of this turn of the event loop. */

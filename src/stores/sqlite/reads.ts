@@ -1,6 +1,6 @@
 /** The statements that only read. They run on a connection of the event loop. */
 import type { LogLine } from '../store.ts'
-import { type Database, type Row, type Statement, withArrays } from './database.ts'
+import { type Database, prepare, prepareArrays, type Row, type Statement } from './database.ts'
 import type { ErrorRow } from './error-rows.ts'
 import { HOLDER_NAME } from './holders.ts'
 import { ID } from './keys.ts'
@@ -118,9 +118,9 @@ const READS = {
 
 /** Prepares every read on a connection. */
 export function prepareReads(database: Database): Reads {
-  const plain = Object.entries(READS).map(([name, sql]) => [name, database.prepare(sql)])
+  const plain = Object.entries(READS).map(([name, sql]) => [name, prepare(database, sql)])
   const query = prepareRecords(database)
   const records = Object.entries(RECORD_READS).map(([name, sql]) => [name, query(sql)])
-  const stamp = withArrays(database.prepare(STAMP_OF_ID))
+  const stamp = prepareArrays(database, STAMP_OF_ID)
   return Object.fromEntries([...plain, ...records, ['stamp', stamp]]) as Reads
 }

@@ -5,7 +5,7 @@ import type { Tags } from '../../model/submission.ts'
 import type { Waits } from '../../model/waits.ts'
 import type { ActiveOperation, WithOutput } from '../store.ts'
 import { earlierAttempts, withCompletedAttempt, withHistory } from '../stored-operation.ts'
-import { type Database, type Row, type SqlValue, type Statement, withArrays } from './database.ts'
+import { type Database, prepare, prepareArrays, type Row, type SqlValue, type Statement } from './database.ts'
 import { HolderNumbers, prepareHolderNames } from './holders.ts'
 import { ID, idOf, keyOf } from './keys.ts'
 
@@ -270,7 +270,7 @@ export interface StoredRecord {
 /** Prepares statements that read records. */
 export function prepareRecords(database: Database): (sql: string) => RecordQuery {
   const nameOf = prepareHolderNames(database)
-  return sql => new RecordQuery(withArrays(database.prepare(sql)), nameOf)
+  return sql => new RecordQuery(prepareArrays(database, sql), nameOf)
 }
 
 /** A prepared statement that reads records. */
@@ -400,7 +400,8 @@ export class RecordUpdates {
     const changed = COLUMNS.filter((_, at) => Math.floor(set / 2 ** at) % 2 === 1)
     // A change that changes nothing must still check that the operation has not finished.
     const assignments = changed.length === 0 ? ['version = version'] : changed.map(column => `${column} = ?`)
-    const statement = this.#database.prepare(
+    const statement = prepare(
+      this.#database,
       `UPDATE operations SET ${assignments.join(', ')} WHERE number = ? AND status < 2`,
     )
     this.#statements.set(set, statement)

@@ -1,7 +1,7 @@
 /** The limits of submissions, counted within the transaction that writes them. */
 import type { Operation } from '../../model/operation.ts'
 import type { Submission, SubmissionLimits } from '../../model/submission.ts'
-import { type Database, type Statement, select } from './database.ts'
+import { type Database, prepare, type Statement } from './database.ts'
 
 interface Counted {
   readonly limit: number
@@ -16,13 +16,13 @@ export class Limits {
   #counted = new Map<string, Counted>()
 
   constructor(database: Database) {
-    this.#unfinished = select(
+    this.#unfinished = prepare(
       database,
       `
       SELECT count(*) AS count FROM (
         SELECT 1 FROM operations INDEXED BY operations_listed WHERE type = ? AND owner = ? AND ended IS NULL LIMIT ?)`,
     )
-    this.#ready = select(
+    this.#ready = prepare(
       database,
       `
       SELECT count(*) AS count FROM (

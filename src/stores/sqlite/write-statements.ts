@@ -1,5 +1,5 @@
 /** The statements that the writer runs on its connection. */
-import { type Database, select } from './database.ts'
+import { type Database, prepare } from './database.ts'
 import { prepareDeleteBeside, prepareRestore } from './dumps.ts'
 import { ID } from './keys.ts'
 import { INSERT, prepareRecords, RECORD_OF_ID, RECORDS } from './rows.ts'
@@ -18,7 +18,7 @@ export type WriteStatements = ReturnType<typeof prepareWrites>
 
 /** Prepares every statement that the writer executes, except for the updates of whole records: see `RecordUpdates`. */
 export function prepareWrites(database: Database) {
-  const sql = <Selected = unknown>(text: string) => select<Selected>(database, text)
+  const sql = <Selected = unknown>(text: string) => prepare<Selected>(database, text)
   const query = prepareRecords(database)
   const records = (text: string) => query(`${RECORDS} ${text}`)
   return {

@@ -6,7 +6,12 @@ import { DatabaseSync } from 'node:sqlite'
 import { afterAll, beforeAll, describe, expect, it } from 'vitest'
 import { sqliteStore } from 'waybill/stores/sqlite'
 import type { Database } from '../../../src/stores/sqlite/database.ts'
+import { prepareDumps } from '../../../src/stores/sqlite/dumps.ts'
+import { prepareReads } from '../../../src/stores/sqlite/reads.ts'
+import { Limits } from '../../../src/stores/sqlite/submission-limits.ts'
+import { prepareWrites } from '../../../src/stores/sqlite/write-statements.ts'
 import type { Store } from '../../../src/stores/store.ts'
+import { submissionOf } from '../../support/submission.ts'
 
 const DAY = 86_400_000
 
@@ -58,13 +63,13 @@ const EXPECTED: readonly { readonly text: RegExp; readonly indexes: readonly str
   { text: / WHERE family_due = 1/, indexes: ['operations_family_due'] },
 ]
 
-const texts: string[] = []
+const texts = everyStatement()
 let database: DatabaseSync
 let store: Store
 
 beforeAll(async () => {
   database = new DatabaseSync(':memory:')
-  store = sqliteStore({ path: ':memory:', database: recording(database, texts) })
+  store = sqliteStore({ path: ':memory:', database })
   await store.open()
   fill(database, { count: 100_000, status: 2, runAt: 'NULL', purgeAt: Date.now() + DAY })
   fill(database, { count: 10_000, status: 0, runAt: String(Date.now() + DAY), purgeAt: null })
@@ -114,16 +119,24 @@ function only(text: RegExp): string {
   return found[0] ?? ''
 }
 
-/** The connection, with every statement that is prepared on it written down, white space made even. */
-function recording(inner: DatabaseSync, into: string[]): Database {
-  return {
-    exec: sql => inner.exec(sql),
+/** Every statement of the reader and of the writer, with its white space made even. A statement is prepared when it is used. */
+function everyStatement(): string[] {
+  const found: string[] = []
+  const statement = { run: () => ({ changes: 0, lastInsertRowid: 0 }), get: () => undefined, all: () => [] }
+  const recorder: Database = {
+    exec: () => undefined,
     prepare: sql => {
-      into.push(sql.replace(/\s+/g, ' ').trim())
-      return inner.prepare(sql)
+      found.push(sql.replace(/\s+/g, ' ').trim())
+      return statement
     },
-    close: () => inner.close(),
+    close: () => undefined,
   }
+  const { restore, deleteBeside, ...writes } = prepareWrites(recorder)
+  for (const each of [...Object.values(prepareReads(recorder)), ...Object.values(writes)]) each.all()
+  deleteBeside(1)
+  prepareDumps(recorder).dump(undefined, 1)
+  new Limits(recorder).reached(submissionOf('a', { limits: { inFlight: 1, backlog: 1 } }), 0)
+  return found
 }
 
 function fill(
