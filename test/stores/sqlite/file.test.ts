@@ -11,7 +11,7 @@ import {
   openWriter,
   pragma,
 } from '../../../src/stores/sqlite/database.ts'
-import { migrationPlan, SCHEMA_VERSION } from '../../../src/stores/sqlite/schema.ts'
+import { migrationPlan, migrationTo, SCHEMA_VERSION } from '../../../src/stores/sqlite/schema.ts'
 import type { Store } from '../../../src/stores/store.ts'
 import { temporaryFolder } from '../../support/folder.ts'
 import { submissionOf } from '../../support/submission.ts'
@@ -56,7 +56,23 @@ function withDatabase(path: string, sql: string): void {
 
 /** The SQL that makes an empty file of an earlier schema version. */
 function planTo(version: number): string {
-  return `${migrationPlan(0).split('COMMIT;').slice(0, version).join('COMMIT;')} COMMIT`
+  return Array.from({ length: version }, (_, index) => migrationTo(index + 1)).join('\n')
+}
+
+/** Tables with their columns and indexes with their conditions, and what marks the file. */
+function schemaAfter(sql: string): unknown[] {
+  const database = new DatabaseSync(':memory:')
+  database.exec(sql)
+  const all = (query: string) => database.prepare(query).all()
+  const schema = all('SELECT name, sql FROM sqlite_schema ORDER BY name').map(({ name, sql: text }) => ({
+    name,
+    columns: all(`PRAGMA table_xinfo(${name})`),
+    // A table that was renamed has its name in quotes.
+    sql: String(text).replaceAll('"', '').replace(/\s+/g, ' '),
+  }))
+  const marks = ['SELECT * FROM meta', 'PRAGMA user_version', 'PRAGMA application_id'].flatMap(all)
+  database.close()
+  return [...schema, ...marks]
 }
 
 /** What the connection that a store itself writes with has for its pragma `synchronous`. */
@@ -186,6 +202,12 @@ describe('opening a SQLite file', () => {
     expect((await store.read('a'))?.status).toBe('pending')
     await store.accept(submissionOf('b'))
     expect((await store.change('a', { kind: 'cancel' }))?.status).toBe('canceled')
+  })
+
+  it('has the same schema whether it is new or was migrated', () => {
+    const made = schemaAfter(migrationPlan(0))
+    expect(made).toEqual(schemaAfter(planTo(SCHEMA_VERSION)))
+    expect(made.length).toBeGreaterThan(20)
   })
 
   it('migrates a file of schema version 1, whose history names no engines', async () => {

@@ -2,7 +2,7 @@
 import { DatabaseSync } from 'node:sqlite'
 import { afterEach, describe, expect, test, vi } from 'vitest'
 import type { Database } from '../../../src/stores/sqlite/database.ts'
-import { migrate, migrationPlan, SCHEMA_VERSION } from '../../../src/stores/sqlite/schema.ts'
+import { migrate, migrationPlan, migrationTo, SCHEMA_VERSION } from '../../../src/stores/sqlite/schema.ts'
 import { BUSY_MS, waitForTurn } from '../../../src/stores/sqlite/turns.ts'
 import { temporaryFolder } from '../../support/folder.ts'
 
@@ -75,20 +75,12 @@ describe('a file that another process keeps locked', () => {
     }
   }
 
-  /** Runs the first steps of the plan. */
-  function apply(database: DatabaseSync, plan: readonly string[]) {
-    for (const step of plan) database.exec(`${step}COMMIT;`)
-  }
-
-  const plan = migrationPlan(0).trimEnd().split('COMMIT;').slice(0, SCHEMA_VERSION)
-
   test('is waited for while that one may be migrating it', () => {
     const other = new DatabaseSync(files.next())
     const path = other.location() ?? ''
     other.exec('PRAGMA journal_mode = WAL')
-    apply(other, plan.slice(0, -1))
-    // All but the commit.
-    other.exec(plan.at(-1) ?? '')
+    for (let version = 1; version < SCHEMA_VERSION; version++) other.exec(migrationTo(version))
+    other.exec(`BEGIN IMMEDIATE; ${migrationTo(SCHEMA_VERSION)}`)
     expect(waitForFile(path, other)).toBeGreaterThanOrEqual(MINUTE)
   })
 
@@ -96,7 +88,7 @@ describe('a file that another process keeps locked', () => {
     const other = new DatabaseSync(files.next())
     const path = other.location() ?? ''
     other.exec('PRAGMA journal_mode = WAL')
-    apply(other, plan)
+    other.exec(migrationPlan(0))
     other.exec('BEGIN IMMEDIATE')
     expect(() => waitForFile(path, other)).toThrow('database is locked')
   })
