@@ -246,13 +246,16 @@ export class RunningAttempt {
     return isOurs ? { kind: 'recorded', operation: found, change } : { kind: 'late' }
   }
 
-  /** Whether the store can write at all. If so, it refuses this outcome only. */
+  /**
+   * Whether the store can write the record at all. If so, it refuses only what was asked for. While another transaction
+   * has locked the record, it refuses everything.
+   */
   async #storeAnswers(): Promise<boolean> {
     const asked = performance.now()
     try {
       const [renewal] = await this.#settings.store.renew([this.lease], this.#settings.leaseMs)
       if (renewal?.kind === 'held') this.confirm(asked)
-      return true
+      return renewal?.kind !== 'busy'
     } catch {
       return false
     }

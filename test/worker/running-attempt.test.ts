@@ -1,13 +1,16 @@
-import { describe, expect, vi } from 'vitest'
+import { describe, expect, onTestFinished, vi } from 'vitest'
 import { defineOperation, handler, ProblemError } from 'waybill'
 import { LaunchRefused } from '../../src/launchers/launcher.ts'
-import type { Outcome } from '../../src/model/operation.ts'
+import type { Change, Operation, Outcome } from '../../src/model/operation.ts'
 import type { AnyOperationType } from '../../src/model/operation-type.ts'
 import { briefProblem } from '../../src/model/problem.ts'
 import type { Problem } from '../../src/model/protocol.ts'
-import type { Store } from '../../src/stores/store.ts'
+import type { Lease, Note, Store } from '../../src/stores/store.ts'
+import { inlineRunner } from '../../src/worker/runners/inline.ts'
 import { type Runner, StopError } from '../../src/worker/runners/runner.ts'
+import { RunningAttempt } from '../../src/worker/running-attempt.ts'
 import { Worker } from '../../src/worker/worker.ts'
+import { FIRST_ATTEMPT } from '../support/task.ts'
 import {
   faultyStore,
   hasFinished,
@@ -227,6 +230,50 @@ describe('an outcome that the store refuses for good', () => {
     await submit(waybill, tasks)
     await until(() => logger.lines.some(({ message }) => message === 'Could not record an outcome'))
     expect(waybill.running()).toBe(0)
+  })
+})
+
+describe('a record that another transaction has locked for long', () => {
+  const LEASE_MS = 30_000
+
+  /** An attempt whose record is locked during some tries to write it, and what is written in the end. */
+  function locked(tries: number) {
+    let left = tries
+    const written: unknown[] = []
+    const write = async <T>(what: unknown, answer: T) => {
+      if (left-- > 0) throw new Error('Another transaction holds the row.')
+      written.push(what)
+      return answer
+    }
+    const store = {
+      change: async (_: string, change: Change) => await write(change, {} as Operation),
+      appendNote: async (_: Lease, note: Note) => await write(note, true),
+      steps: async () => new Map(),
+      renew: async () => [{ kind: 'busy' }],
+    } as unknown as Store
+    const durations = { leaseMs: LEASE_MS, graceMs: LEASE_MS, shutdownMs: LEASE_MS }
+    const settings = { store, blobs: undefined, logger: SILENT, ...durations }
+    return { run: new RunningAttempt({ id: 'a', attempt: 1 }, tasks, performance.now(), settings), written }
+  }
+
+  test('gets the outcome once it is released, and not a failure in its place', async () => {
+    vi.useFakeTimers()
+    onTestFinished(() => void vi.useRealTimers())
+    const { run, written } = locked(9)
+    const completed = { kind: 'finish', attempt: 1, outcome: { kind: 'completed', output: '1' } } as const
+    const recorded = run.record(completed)
+    await vi.advanceTimersByTimeAsync(LEASE_MS)
+    expect(await recorded).toMatchObject({ kind: 'recorded', change: completed })
+    expect(written).toEqual([completed])
+  })
+
+  test('gets the steps of the attempt, whose work is then not repeated', async () => {
+    const { run, written } = locked(4)
+    const charge = handler(tasks, async (_, { step }) => await step('charge', () => 7))
+    const runner = inlineRunner(charge, LEASE_MS)
+    await runner.start(() => {})
+    expect(await run.run(runner, FIRST_ATTEMPT)).toEqual({ kind: 'completed', output: '7' })
+    expect(written).toEqual([{ kind: 'step', name: 'charge', value: '7' }])
   })
 })
 
