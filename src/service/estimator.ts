@@ -42,8 +42,12 @@ const END_PROBABILITY = 1 / 7.5
 const MAX_RETRY_AFTER_MS = 5 * 60_000
 /** Added for the start and the record of an attempt: a client that polls just before the end must poll once more. */
 const OVERHEAD_MS = 50
-/** How long a reading of the queue is reused, in milliseconds. */
+/** How long a reading of the queue is reused, in milliseconds, if it took little time. */
 const MAX_AGE_MS = 500
+/** The largest share of the time that readings of a queue take. A reading that took long is reused for longer. */
+const READING_SHARE = 0.02
+/** The longest time for which a reading is reused for that reason, in milliseconds. */
+const MAX_PACED_AGE_MS = 5000
 /** How many operations that are newer than a reading get a place after it. */
 const MAX_NEWCOMERS = 1000
 
@@ -207,11 +211,13 @@ interface Reading {
   readonly readAt: number
   /** The model, once it has been read. */
   read: QueueModel | undefined
+  /** How long it is reused at least, in milliseconds. */
+  pacedMs: number
 }
 
 /**
- * Reads the queues and makes estimates. Each reading is shared for {@link MAX_AGE_MS}, so that polls cost the store
- * almost nothing.
+ * Reads the queues and makes estimates. Each reading is shared for {@link MAX_AGE_MS}, and for longer by a slow store
+ * or machine, so that polls cost the store almost nothing.
  */
 export class Estimator {
   readonly #store: Pick<WorkQueue, 'queueStats'>
@@ -235,19 +241,21 @@ export class Estimator {
     return this.#fresh(operation.type, MAX_AGE_MS)?.read?.estimate(operation, Date.now())
   }
 
-  /** Reads the queue of a type, or reuses a reading that is at most this old. */
+  /** Reads the queue of a type, or reuses a reading that is at most this old, or older if readings take long. */
   readQueue(type: string, maxAgeMs = MAX_AGE_MS): Promise<QueueModel> {
     const known = this.#fresh(type, maxAgeMs)
     if (known !== undefined) return known.model
     const readAt = Date.now()
+    const began = performance.now()
     const model = this.#store.queueStats(type).then(view => new QueueModel(view, readAt, this.#unclaimedMs(type, view)))
-    const reading: Reading = { model, readAt: performance.now(), read: undefined }
+    const reading: Reading = { model, readAt: began, read: undefined, pacedMs: 0 }
     this.#models.set(type, reading)
     model.then(
       read => {
         reading.read = read
+        reading.pacedMs = Math.min((performance.now() - reading.readAt) / READING_SHARE, MAX_PACED_AGE_MS)
       },
-      // A failed read is not reused: it must not fail the requests of the next half second.
+      // A failed read is not reused: it must not fail the next requests.
       () => this.#models.delete(type),
     )
     return model
@@ -255,7 +263,8 @@ export class Estimator {
 
   #fresh(type: string, maxAgeMs: number): Reading | undefined {
     const known = this.#models.get(type)
-    return known !== undefined && performance.now() - known.readAt < maxAgeMs ? known : undefined
+    if (known === undefined) return undefined
+    return performance.now() - known.readAt < Math.max(maxAgeMs, known.pacedMs) ? known : undefined
   }
 
   /** If the same operation is still ready and none runs, no worker has claimed anything in the meantime. */

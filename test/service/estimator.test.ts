@@ -1,5 +1,5 @@
 import fc from 'fast-check'
-import { describe, expect, it } from 'vitest'
+import { afterEach, describe, expect, it, vi } from 'vitest'
 import { sqliteStore } from 'waybill/stores/sqlite'
 import type { Operation } from '../../src/model/operation.ts'
 import { accepted, changed, claimed } from '../../src/model/state-machine.ts'
@@ -171,6 +171,10 @@ describe('every estimate', () => {
 })
 
 describe('an estimator', () => {
+  afterEach(() => {
+    vi.useRealTimers()
+  })
+
   /** A store that counts how often its queue is read. */
   async function counting(): Promise<{ store: Store; reads: () => number; fail: (it: boolean) => void }> {
     const store = sqliteStore({ path: ':memory:' })
@@ -199,6 +203,35 @@ describe('an estimator', () => {
     const other = { ...operation, type: 'refunds' }
     await Promise.all([operation, operation, operation, other].map(it => estimator.estimate(it)))
     expect(reads()).toBe(2)
+    await store.close()
+  })
+
+  it('reads a queue for a fiftieth of the time, but after 5 s at the latest', async () => {
+    vi.useFakeTimers({ toFake: ['performance'] })
+    const { store, reads } = await counting()
+    const operation = acceptedOperation(await store.accept(submissionOf('a')))
+    const queue = store.queueStats.bind(store)
+    let takes = 40
+    store.queueStats = async type => {
+      vi.advanceTimersByTime(takes)
+      return await queue(type)
+    }
+    const estimator = new Estimator(store)
+    await estimator.estimate(operation)
+    vi.advanceTimersByTime(1950)
+    await estimator.estimate(operation)
+    await estimator.readQueue(operation.type, 50)
+    expect(reads()).toBe(1)
+    vi.advanceTimersByTime(20)
+    takes = 1000
+    await estimator.estimate(operation)
+    expect(reads()).toBe(2)
+    vi.advanceTimersByTime(3990)
+    await estimator.estimate(operation)
+    expect(reads()).toBe(2)
+    vi.advanceTimersByTime(20)
+    await estimator.estimate(operation)
+    expect(reads()).toBe(3)
     await store.close()
   })
 

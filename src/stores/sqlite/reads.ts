@@ -21,6 +21,8 @@ interface Selected {
   readonly steps: { readonly name: string; readonly value: string }
   readonly logs: LogLine
   readonly ready: { readonly id: string; readonly at: number }
+  readonly anyDue: unknown
+  readonly readyAndDue: { readonly id: string; readonly at: number }
   readonly countReady: { readonly count: number }
   readonly countRunning: { readonly count: number }
   readonly durations: { readonly recent: string }
@@ -93,9 +95,14 @@ const READS = {
   logs: `
     SELECT sequence, at, attempt, level, message FROM logs
     WHERE number = ${NUMBER_OF_ID} AND sequence > ? ORDER BY sequence LIMIT 1000`,
-  // An operation that has become due has no place in the queue before a claim gives it one. So ready and due operations
-  // are read separately and merged.
   ready: `
+    SELECT ${ID} AS id, created_at AS at FROM operations INDEXED BY operations_ready
+    WHERE type = ? AND status = 0 AND run_at IS NULL ORDER BY priority DESC, number LIMIT ?`,
+  anyDue: `
+    SELECT 1 FROM operations INDEXED BY operations_delayed WHERE type = ? AND status = 0 AND run_at <= ? LIMIT 1`,
+  // An operation that has become due has no place in the queue before a claim gives it one. So ready and due operations
+  // are read separately and merged, which takes three times as long as the ready ones alone.
+  readyAndDue: `
     SELECT id, at FROM (
       SELECT * FROM (SELECT ${ID} AS id, priority, number, created_at AS at FROM operations
         WHERE type = ? AND status = 0 AND run_at IS NULL ORDER BY priority DESC, number LIMIT ?)

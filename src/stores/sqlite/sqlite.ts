@@ -239,7 +239,10 @@ class SqliteStore implements Store {
   async queueStats(type: string): Promise<QueueStats> {
     const reads = this.#open
     const [most, now] = [QUEUE_READY_LIMIT, this.#options.clock()]
-    const ready = reads.ready.all(type, most, type, now, most, most)
+    const ready =
+      reads.anyDue.get(type, now) === undefined
+        ? reads.ready.all(type, most)
+        : reads.readyAndDue.all(type, most, type, now, most, most)
     const durations = reads.durations.get(type)
     return {
       ready: ready.map(({ id }) => idOf(id)),
