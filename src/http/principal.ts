@@ -45,14 +45,21 @@ export function createIdentify<Request>(
   return async (request, challenge = byDefault) => {
     try {
       const owner: unknown = await principal(request)
-      if (typeof owner === 'string' && owner !== '') return owner
-      if (owner)
-        logger.warn({ type: typeof owner }, 'principal returned something that is not a string; the request is refused')
+      if (typeof owner === 'string' && owner !== '' && isText(owner)) return owner
+      if (owner) logger.warn({ type: typeof owner }, NOT_A_NAME)
       return refusal(problemError('unauthenticated'), challenge)
     } catch (error) {
       return refusal(toProblem(error, logger), challenge)
     }
   }
+}
+
+const NOT_A_NAME =
+  'principal returned something that is not a string, or contains a NUL character or half of a surrogate pair; the request is refused'
+
+/** Not every store can hold other strings, and of a name that it cannot hold it would only say that it failed. */
+function isText(owner: string): boolean {
+  return owner.isWellFormed() && !owner.includes('\0')
 }
 
 /** The answer to a request whose caller is refused. */

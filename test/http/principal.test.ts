@@ -19,6 +19,13 @@ const CASES: Record<string, { who: () => unknown; status: number; code?: string;
   nothing: { who: () => undefined, status: 401, code: 'unauthenticated' },
   null: { who: () => null, status: 401, code: 'unauthenticated' },
   'the empty text': { who: () => '', status: 401, code: 'unauthenticated' },
+  'a string with a NUL character': { who: () => 'a\0b', status: 401, code: 'unauthenticated', logged: 'warn' },
+  'a string with half of a surrogate pair': {
+    who: () => '\ud800',
+    status: 401,
+    code: 'unauthenticated',
+    logged: 'warn',
+  },
   'what is not a string': { who: () => 42, status: 401, code: 'unauthenticated', logged: 'warn' },
   'an error as of a verifier of tokens': {
     who: () => raise(new TokenError('"exp" claim timestamp check failed: a secret')),

@@ -3,6 +3,7 @@
 import type { BlobStore } from '../../blobs/blob-store.ts'
 import type { Operation } from '../../model/operation.ts'
 import { inParallel } from '../../util/in-parallel.ts'
+import { isId } from '../../util/is-id.ts'
 import { type KeptOperation, operationOf } from '../stored-operation.ts'
 import { type CallOptions, type CosmosCalls, type Page, statusOf } from './calls.ts'
 import type { CosmosContainer } from './container.ts'
@@ -44,7 +45,8 @@ export class CosmosAccess {
   }
 
   async operation(id: string): Promise<Tagged<OperationItem> | undefined> {
-    const found = await this.#read<KeptItem>(id)
+    // The SDK refuses some strings, such as those with a slash.
+    const found = isId(id) ? await this.#read<KeptItem>(id) : undefined
     return found && current(found)
   }
 
@@ -53,7 +55,7 @@ export class CosmosAccess {
    * older state.
    */
   async latestOperation(id: string): Promise<Tagged<OperationItem> | undefined> {
-    const found = await this.#latest<KeptItem>(id)
+    const found = isId(id) ? await this.#latest<KeptItem>(id) : undefined
     return found && current(found)
   }
 

@@ -7,6 +7,7 @@ import { BROWSE_LIMIT, type BrowsePage, type BrowseQuery } from '../store.ts'
 import { listedIds } from './listed.ts'
 import type { Row } from './pool.ts'
 import { FIRST_ID, LAST_ID, RECORD_WIDTH, recordOf, toOperation } from './rows.ts'
+import { storable } from './text.ts'
 
 /** A statement for one query, with its values. It runs rarely, and is not prepared. */
 export interface BrowseStatement {
@@ -48,7 +49,9 @@ export async function browse(
   schema: string,
   query: BrowseQuery,
 ): Promise<BrowsePage> {
-  if (query.after !== undefined && !isId(query.after)) return { operations: [], scanned: 0 }
+  const { after, type, owner, key, execution, holder } = query
+  const isHeld = [type, owner, key, execution, holder].every(text => text === undefined || text === storable(text))
+  if (!isHeld || (after !== undefined && !isId(after))) return { operations: [], scanned: 0 }
   const rows = await run(browseStatement(schema, query))
   if (!isFiltered(query)) return pageOf(rows.map(toOperation), query)
   const read = rows.filter(([id]) => id !== null).map(toOperation)
@@ -124,7 +127,7 @@ function conditionsOf(schema: string, query: BrowseQuery, value: AddValue): stri
   given(tag && tagText(tag), it => `position(${it} IN o.tags) > 0`)
   if (search !== undefined) {
     const has = (part: string, column: string) => `position(lower(${part} COLLATE "C") IN lower(${column})) > 0`
-    const [plain, coded] = [value(search, 'text'), value(partText(search), 'text')]
+    const [plain, coded] = [value(storable(search), 'text'), value(partText(search), 'text')]
     const columns = ['o.id::text COLLATE "C"', 'o.idempotency_key', 'o.owner'].map(column => has(plain, column))
     const input = `(SELECT p.body FROM ${schema}.payloads p WHERE p.id = o.id AND p.kind = 0)`
     const inInput = () => `(o.type = ANY (${value(searchInputOf, 'text[]')}) AND ${has(plain, input)})`

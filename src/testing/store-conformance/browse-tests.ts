@@ -1,7 +1,17 @@
 import assert from 'node:assert/strict'
 import type { Operation } from '../../model/operation.ts'
 import type { BrowseQuery } from '../../stores/store.ts'
-import { HOLDER, HOUR, idsOf, OUT_OF_STOCK, OUTCOMES, type StoreTest, type StoreTests, TYPE } from './context.ts'
+import {
+  CLAIM_BY,
+  HOLDER,
+  HOUR,
+  idsOf,
+  OUT_OF_STOCK,
+  OUTCOMES,
+  type StoreTest,
+  type StoreTests,
+  TYPE,
+} from './context.ts'
 
 export const browseTests: StoreTests = {
   name: 'browse',
@@ -51,6 +61,49 @@ export const browseTests: StoreTests = {
       assert.deepEqual(await ids({ execution: 'job-7' }), [executed.id])
       assert.deepEqual(await ids({ holder: HOLDER }), [running.id])
       assert.deepEqual(await ids({ holder: HOLDER, status: 'failed' }), [])
+    },
+
+    'operators find nothing by a text that nothing has, whatever its characters': async test => {
+      await test.submit({ owner: 'ann', idempotencyKey: 'a', tags: { region: 'EU' } })
+      for (const text of ['a\0b', '\0', 'a\ud800b', '\u2028', "'", '%', '\\']) {
+        const tag = { name: text, value: text }
+        const queries = [
+          ...[{ type: text }, { owner: text }, { type: TYPE, owner: text }, { key: text }, { execution: text }],
+          ...[{ holder: text }, { problem: text }, { tag }, { search: text }, { search: text, searchInputOf: [TYPE] }],
+        ]
+        for (const query of queries) assert.deepEqual([query, await browseAll(test, query)], [query, []])
+      }
+    },
+
+    'a text that is not an id is the id of nothing': async test => {
+      const { store } = test
+      await test.submit()
+      for (const id of [
+        '',
+        '.',
+        'a/b',
+        '\\',
+        '?',
+        '#',
+        '\0',
+        '\ud800',
+        "'",
+        'x'.repeat(3000),
+        test.nextId().toUpperCase(),
+      ]) {
+        const found = [
+          await store.read(id),
+          await store.readPayload(id, 'input'),
+          await store.readWithOutput?.(id),
+          await store.change(id, { kind: 'cancel' }),
+          [...(await store.steps(id))],
+          await store.logs(id, 0),
+          await store.errors(id),
+          await store.listChildren({ parent: id, state: 'unfinished', limit: 1 }),
+          await store.claim({ ...CLAIM_BY, from: { id } }),
+        ]
+        assert.deepEqual([id, found], [id, [undefined, undefined, undefined, undefined, [], [], [], [], []]])
+      }
     },
 
     'operators search in ids, keys and owners, in either case of letters': async test => {
