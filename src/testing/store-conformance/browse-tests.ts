@@ -63,7 +63,7 @@ export const browseTests: StoreTests = {
       assert.deepEqual(await ids({ holder: HOLDER, status: 'failed' }), [])
     },
 
-    'operators find nothing by a text that nothing has, whatever its characters': async test => {
+    'operators find nothing by a string that nothing has, whatever its characters': async test => {
       await test.submit({ owner: 'ann', idempotencyKey: 'a', tags: { region: 'EU' } })
       for (const text of ['a\0b', '\0', 'a\ud800b', '\u2028', "'", '%', '\\']) {
         const tag = { name: text, value: text }
@@ -75,7 +75,7 @@ export const browseTests: StoreTests = {
       }
     },
 
-    'a text that is not an id is the id of nothing': async test => {
+    'a string that is not an id is the id of nothing': async test => {
       const { store } = test
       await test.submit()
       for (const id of [
