@@ -105,9 +105,12 @@ export const NEVER_DUE = 253_402_300_799_999
 
 const NONE: Waits = { open: [], received: [] }
 
+/** The beginning of the names of such steps. */
+const WAIT_STEP = `${RESERVED_STEPS}wait:`
+
 /** The name of the step that keeps how a wait ended: with the value of an event, or without an event. */
 export function waitStep(name: string): string {
-  return `${RESERVED_STEPS}wait:${name}`
+  return WAIT_STEP + name
 }
 
 /** How a wait ended, as its step keeps it: `value` is present only if an event has arrived. */
@@ -117,6 +120,13 @@ export interface WaitEnd {
   readonly kind?: 'time'
   /** When, in milliseconds since the epoch, by the store's clock. */
   readonly at: number
+}
+
+/** Whether a step keeps that an event did not come in time. */
+export function isMissedEvent(step: string, value: string): boolean {
+  if (!step.startsWith(WAIT_STEP)) return false
+  const end = JSON.parse(value) as WaitEnd
+  return !('value' in end) && end.kind !== 'time'
 }
 
 /** The JSON text of such a step for an event. `json` is the value of the event. */

@@ -4,7 +4,7 @@ import type { AnyOperationType } from '../model/operation-type.ts'
 import { problemError } from '../model/problem.ts'
 import { isFinal } from '../model/protocol.ts'
 import type { Submission } from '../model/submission.ts'
-import { CHILDREN_STEP, type RecordedChild } from '../model/waits.ts'
+import { CHILDREN_STEP, isMissedEvent, type RecordedChild } from '../model/waits.ts'
 import { listAllChildren } from '../stores/list-all-children.ts'
 import type { OperationStore } from '../stores/store.ts'
 import { orUnavailable } from './unavailable.ts'
@@ -60,19 +60,19 @@ export async function hasFailedItems(
   return failed + canceled > 0
 }
 
-/** Of the recorded children, only those that completed are kept: the others are submitted again. */
+/**
+ * Of the recorded children, only those that completed are kept: the others are submitted again. An event that did not
+ * come in time is waited for again.
+ */
 async function stepsToKeep(
   store: OperationStore,
   operation: Operation,
 ): Promise<(readonly [name: string, value: string])[]> {
-  const steps = await store.steps(operation.id)
-  if (!hasChildren(operation)) return [...steps]
+  const steps = [...(await store.steps(operation.id))].filter(([name, value]) => !isMissedEvent(name, value))
+  if (!hasChildren(operation)) return steps
   const states = ['unfinished', 'failed', 'canceled'] as const
   const again = new Set((await Promise.all(states.map(state => listAllChildren(store, operation.id, state)))).flat())
-  return [...steps].map(([name, value]) => [
-    name,
-    name.startsWith(CHILDREN_STEP) ? withoutChildren(value, again) : value,
-  ])
+  return steps.map(([name, value]) => [name, name.startsWith(CHILDREN_STEP) ? withoutChildren(value, again) : value])
 }
 
 function withoutChildren(value: string, ids: ReadonlySet<string>): string {

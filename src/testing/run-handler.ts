@@ -127,6 +127,7 @@ export async function runHandler<Type extends AnyOperationType>(
     owner: '',
     attempt,
     failedBefore: attempt - 1,
+    isRetry: false,
     claimedAt: Date.now(),
     deadline: null,
     waits: { open: [], received: Object.keys(events) },

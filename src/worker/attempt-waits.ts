@@ -43,6 +43,8 @@ const MOST_TOKENS = 1_000_000
 export interface WaitsOptions {
   /** The waits in the record when the operation was claimed. */
   readonly before: Waits | null
+  /** Whether the operation is a retry, which has the ends of another operation's waits among its steps. */
+  readonly isRetry: boolean
   /** When it was claimed, by the store's clock, in milliseconds since the epoch. */
   readonly claimedAt: number
   readonly steps: Steps
@@ -224,9 +226,10 @@ export class AttemptWaits {
     return end
   }
 
-  /** An operation that has never waited and received no event has no such steps, so they need not be read. */
+  /** An operation that has never waited and received no event has no such steps, unless it is a retry. */
   async #recorded(name: string): Promise<WaitEnd | undefined> {
-    if (this.#options.before === null) return undefined
+    const { before, isRetry } = this.#options
+    if (before === null && !isRetry) return undefined
     const text = (await this.#options.steps.recorded()).get(waitStep(name))
     return text === undefined ? undefined : (JSON.parse(text) as WaitEnd)
   }

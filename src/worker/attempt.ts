@@ -223,9 +223,9 @@ function makeJob(task: Task, { host, signal, notes, suspend }: JobContext): Job 
     return steps
   }
   const useWaits = () => {
-    const { id, waits: before, claimedAt, publicUrl } = task
-    const family = () => host.family()
-    waits ??= new AttemptWaits({ id, before, claimedAt, publicUrl, steps: useSteps(), signal, family, suspend })
+    const { id, waits: before, isRetry, claimedAt, publicUrl } = task
+    const known = { id, before, isRetry, claimedAt, publicUrl }
+    waits ??= new AttemptWaits({ ...known, steps: useSteps(), signal, family: () => host.family(), suspend })
     return waits
   }
   const useChildren = () => {

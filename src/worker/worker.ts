@@ -287,7 +287,7 @@ export class Worker {
     const claimedAt = attemptStartedAt ?? operation.updatedAt
     const { publicUrl = null } = this.#settings
     const known = { id, attempt, type: operation.type, owner, failedBefore, claimedAt, deadline, waits, traceparent }
-    const task = { ...known, publicUrl, input }
+    const task = { ...known, isRetry: operation.retryOf !== null, publicUrl, input }
     const end = await this.#inSlot(run, task)
     return await this.#record(run, run.changeOf(end, failedBefore))
   }

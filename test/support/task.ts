@@ -11,6 +11,7 @@ export const FIRST_ATTEMPT: Task = {
   claimedAt: 0,
   deadline: null,
   waits: null,
+  isRetry: false,
   publicUrl: null,
   input: 'null',
   traceparent: null,

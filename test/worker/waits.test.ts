@@ -228,3 +228,36 @@ describe('a handler that another version of the program runs', () => {
     })
   }
 })
+
+describe('a retry', () => {
+  test('does not wait again for events that have come and times that are over', async ({ lab }) => {
+    let isBroken = true
+    const { waybill, operation, send } = await started(lab, async job => {
+      const paid = await job.event('paid')
+      await job.sleep('a day', '1d')
+      if (isBroken) throw new Error('It is broken.')
+      return paid
+    })
+    await send('paid', 7)
+    await waybill.drain()
+    expect((await operation.read()).status).toBe('failed')
+    isBroken = false
+    const again = await waybill.waybill.operations.retry((await operation.read()).id, '')
+    const now = waybill.clock.now()
+    await waybill.drain()
+    expect(await resultOf(waybill.waybill.store, again.operation.id)).toBe(7)
+    expect(waybill.clock.now()).toBe(now)
+  })
+
+  test('waits again for an event that did not come in time', async ({ lab }) => {
+    const { waybill, operation } = await started(lab, job => job.event('paid', { timeout: '1h' }))
+    waybill.clock.advance(HOUR)
+    await waybill.drain()
+    expect((await operation.read()).status).toBe('failed')
+    const { operations, store } = waybill.waybill
+    const { id } = (await operations.retry((await operation.read()).id, '')).operation
+    await operations.sendEvent(id, { name: 'paid', value: 7 })
+    await waybill.drain()
+    expect(await resultOf(store, id)).toBe(7)
+  })
+})

@@ -25,6 +25,8 @@ export interface Task {
   readonly deadline: number | null
   /** What the handler waited for last, and which events have arrived. */
   readonly waits: Waits | null
+  /** Whether the operation is a retry, which has the recorded steps of another operation. */
+  readonly isRetry: boolean
   /** The URL under which clients reach the API; null if it is not set. */
   readonly publicUrl: string | null
   /** A JSON string. */
