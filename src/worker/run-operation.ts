@@ -162,10 +162,10 @@ async function untilDone(worker: Worker, id: string, execution: OwnExecution, lo
   process.once('SIGTERM', stop)
   process.once('SIGINT', stop)
   try {
-    const claimed = await worker.runOnly(id, execution)
-    await worker.stop()
-    return claimed
+    return await worker.runOnly(id, execution)
   } finally {
+    // Also after a failure: the processes of handlers would keep this one alive.
+    await worker.stop()
     process.off('SIGTERM', stop)
     process.off('SIGINT', stop)
   }

@@ -85,9 +85,18 @@ describe('an execution', () => {
 
   test('stays alive while it waits to record an outcome again', async ({ lab }) => {
     const { path, store, id } = await submitted(lab, { do: 'return', value: 42 })
-    const job = startJob(lab, path, { WAYBILL_OPERATION_ID: id, TEST_FAULT: 'yes' })
+    const job = startJob(lab, path, { WAYBILL_OPERATION_ID: id, TEST_FAULT: 'outcome' })
     expect((await exitOf(job)).code).toBe(0)
     expect(await resultOf(store, id)).toBe(42)
+  })
+
+  test('ends with 1 if its claim fails, and so do the processes of its handlers', async ({ lab }) => {
+    const { path, store, id } = await submitted(lab, { do: 'return' })
+    const env = { WAYBILL_OPERATION_ID: id, TEST_FAULT: 'claim', TEST_WORKER: '{"run":"children"}' }
+    const { code, stderr } = await exitOf(startJob(lab, path, env))
+    expect(code).toBe(1)
+    expect(stderr).toContain('The execution ended without an outcome: It is away.')
+    expect(await recordOf(store, id)).toMatchObject({ status: 'pending', attempt: 0 })
   })
 
   test('exits with 0 if the handler failed, since that is an outcome', async ({ lab }) => {
