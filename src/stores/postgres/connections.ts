@@ -7,6 +7,7 @@ import { retry } from '../../util/retry-call.ts'
 import { cancelStatement } from './cancel.ts'
 import { before, LateError } from './deadline.ts'
 import type { PostgresClient, PostgresPool, PostgresQueryable, Row } from './pool.ts'
+import { Reuse } from './reuse.ts'
 import type { TableGrowth } from './table-growth.ts'
 import { inlined } from './text.ts'
 
@@ -40,6 +41,9 @@ const TOO_MANY_CONNECTIONS = '53300'
 const FIRST_PAUSE_MS = 50
 const LONGEST_PAUSE_MS = 500
 
+/** What needs a connection. */
+type Work<T> = (client: PostgresClient) => Promise<T>
+
 /** Connections of a pool. */
 export class Connections {
   readonly #pool: PostgresPool
@@ -56,6 +60,7 @@ export class Connections {
   #doubtBefore = 0
   /** Where statements are prepared. */
   #growth: TableGrowth | undefined
+  #reuse: Reuse | undefined
 
   constructor(pool: PostgresPool, timeoutMs: number) {
     this.#pool = pool
@@ -80,9 +85,13 @@ export class Connections {
     return this.#pool.options?.max ?? Number.POSITIVE_INFINITY
   }
 
-  /** From now on statements are prepared, each once on each connection; their plans follow the growth of the tables. */
+  /**
+   * From now on statements are prepared, each once on each connection; their plans follow the growth of the tables. So a
+   * further connection is dear, and is only opened where those in use do not suffice.
+   */
   prepareStatements(growth: TableGrowth): void {
     this.#growth = growth
+    this.#reuse = new Reuse({ pool: this.#pool, limitMs: this.limitMs })
   }
 
   /** The time by which a call that begins now must end, by the monotonic clock. */
@@ -126,8 +135,20 @@ export class Connections {
    *
    * @param until when the work must be done; after that the server is asked to end it. Default {@link deadline}
    */
-  async use<T>(work: (client: PostgresClient) => Promise<T>, until: number = this.deadline()): Promise<T> {
-    const client = await this.take(until)
+  async use<T>(work: Work<T>, until: number = this.deadline()): Promise<T> {
+    const reuse = this.#reuse
+    if (reuse === undefined) return await this.#useOf(this.take(until), work, until)
+    const turn = await reuse.turn()
+    const taking = this.take(until).finally(() => reuse.taken(turn))
+    try {
+      return await this.#useOf(taking, work, until)
+    } finally {
+      reuse.ended()
+    }
+  }
+
+  async #useOf<T>(taking: Promise<PostgresClient>, work: Work<T>, until: number): Promise<T> {
+    const client = await taking
     const began = performance.now()
     const working = work(client)
     try {

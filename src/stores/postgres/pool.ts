@@ -46,6 +46,8 @@ export interface PostgresClient extends PostgresQueryable {
 /** A `Pool` of the `pg` package. */
 export interface PostgresPool {
   readonly options?: { readonly max?: number }
+  /** How many connections are open and not in use. */
+  readonly idleCount?: number
   connect(): Promise<PostgresClient>
   on(event: 'error', listener: (error: Error) => void): unknown
   on(event: 'connect', listener: (client: PostgresClient) => void): unknown
