@@ -17,8 +17,11 @@ export interface Statement {
   readonly text: string
 }
 
-/** For several statements in one transaction. */
-export const BEGIN: Statement = { name: '', text: 'BEGIN' }
+/**
+ * For several statements in one transaction. The server ends it if the process sends nothing for a while: one that is
+ * frozen, or cut off, would keep its locks for hours.
+ */
+export const BEGIN: Statement = { name: '', text: "BEGIN; SET LOCAL idle_in_transaction_session_timeout = '15s'" }
 export const COMMIT: Statement = { name: '', text: 'COMMIT' }
 export const ROLLBACK: Statement = { name: '', text: 'ROLLBACK' }
 

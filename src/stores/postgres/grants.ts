@@ -2,7 +2,7 @@
  * Grants rights on the tables to other users. Without a grant, PostgreSQL gives them only to the user who creates the
  * tables.
  */
-import { type Connections, sqlState } from './connections.ts'
+import { BEGIN, type Connections, sqlState } from './connections.ts'
 import { quoteName } from './names.ts'
 import type { PostgresClient, Row } from './pool.ts'
 import { quoteSchema } from './schema.ts'
@@ -67,7 +67,7 @@ export async function grantTo(connections: Connections, schema: string, roles: r
 async function grantToRole(client: PostgresClient, schema: string, role: string): Promise<void> {
   try {
     if (await hasAll(client, schema, role)) return
-    await query(client, 'BEGIN')
+    await query(client, BEGIN.text)
     // Two grants on one object at the same time would fail.
     await query(client, 'SELECT pg_advisory_xact_lock(hashtextextended($1, 0))', [`waybill/grants/${schema}`])
     await query(client, grantPlan(schema, [role]))

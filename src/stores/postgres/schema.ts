@@ -4,7 +4,7 @@
  */
 import { setTimeout as sleep } from 'node:timers/promises'
 import { retry } from '../../util/retry-call.ts'
-import { Connections, sqlState } from './connections.ts'
+import { BEGIN, Connections, sqlState } from './connections.ts'
 import { quoteName, quoteText } from './names.ts'
 import type { PostgresClient, PostgresPool, Row } from './pool.ts'
 
@@ -336,7 +336,7 @@ async function migrateTo(client: PostgresClient, schema: string, to: number): Pr
 }
 
 async function tryToMigrate(client: PostgresClient, schema: string, to: number): Promise<void> {
-  await rows(client, 'BEGIN')
+  await rows(client, BEGIN.text)
   try {
     await rows(client, LOCK(schema))
     // The process that had the lock before may have migrated, perhaps to a version that this program cannot read.

@@ -1,4 +1,4 @@
-import { Pool } from 'pg'
+import { Pool, type PoolClient, type QueryArrayConfig } from 'pg'
 import { afterEach, beforeAll, describe, expect, expectTypeOf, it } from 'vitest'
 import { migrationPlan, type PostgresPool, type PostgresStoreOptions, postgresStore } from 'waybill/stores/postgres'
 import { listAllActive } from '../../../src/stores/list-all-active.ts'
@@ -576,3 +576,37 @@ it('processes that run one operation each do not let the table of durations grow
   expect(rows).toEqual([{ count: 100 }])
   expect((await api.queueStats('orders')).durations).toHaveLength(100)
 })
+
+it('transactions of several statements hold no locks for long where their process is frozen', async () => {
+  const limits = new Set<string>()
+  const own = database.pool()
+  const noting = async (client: PoolClient, query: QueryArrayConfig) => {
+    const { rows } = await client.query<{ limit: string }>(
+      `SELECT current_setting('idle_in_transaction_session_timeout') AS limit`,
+    )
+    limits.add(`${rows[0]?.limit} before ${query.text.trim().split(' ', 1)[0]}`)
+  }
+  const watched: PostgresPool = Object.assign(Object.create(own), {
+    connect: async () => {
+      const client = await own.connect()
+      const send = client.query.bind(client) as (query: QueryArrayConfig) => Promise<never>
+      let isOpen = false
+      const query = async (asked: QueryArrayConfig) => {
+        if (isOpen) await noting(client, asked)
+        isOpen = asked.text.startsWith('BEGIN') || (isOpen && !/^(COMMIT|ROLLBACK)$/.test(asked.text))
+        return await send(asked)
+      }
+      return new Proxy(client, { get: (it, name) => (name === 'query' ? query : bound(it, name)) })
+    },
+  })
+  const store = await open({ notifications: false }, watched)
+  await store.accept({ ...submissionOf(ID), steps: [['charge', '7']] })
+  await store.restore(await store.dump(undefined, 10))
+  expect([...limits].filter(limit => !limit.startsWith('15s'))).toEqual([])
+  expect(limits.size).toBeGreaterThan(3)
+})
+
+function bound(client: PoolClient, name: string | symbol): unknown {
+  const member: unknown = Reflect.get(client, name)
+  return typeof member === 'function' ? member.bind(client) : member
+}
