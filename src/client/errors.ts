@@ -90,8 +90,7 @@ export class OperationError extends WaitError {
  */
 export function waitError(code: WaitErrorCode, statusUrl: string, answer?: Answer, cause?: unknown): WaitError {
   const problem = answer && problemOf(answer)
-  const said = [code, answer?.response.url ?? statusUrl, problem?.title, problem?.detail]
-  const message = said.filter(Boolean).join(': ')
+  const said = [code, answer?.response.url ?? statusUrl, problem?.title, problem?.detail].filter(part => part)
   const details = { code, response: answer?.copy(), problem, statusUrl, id: answer?.body.id, cause }
-  return Object.assign(new Error(message), details)
+  return Object.assign(new Error(said.join(': ')), details)
 }

@@ -11,7 +11,7 @@ import type { Answer } from './status.ts'
  * the operation
  */
 export function isTransient({ response: { status }, outcome, text }: Answer, isDoubted?: boolean): boolean {
-  return !outcome && /^(5|408|425|429)/.test(`${status}`) && !(isDoubted && text && status === 500)
+  return !outcome && /^(5|408|42[59])/.test(`${status}`) && !(isDoubted && text && status === 500)
 }
 
 /** A delay that doubles `times` times; half of it is random, so that clients do not all come at once. */

@@ -211,15 +211,14 @@ export async function wait<Value>(
 
   /** Reports a status. A 304 repeats the last one. */
   async function report(answer: Answer, isFinal?: boolean): Promise<undefined> {
-    const { response } = answer
-    const { status, headers } = response
+    const { status, headers } = answer.response
     const news = (status === 304 && last) || answer
     const { text, body } = news
     repeats = last && text === last.text ? repeats + 1 : 0
     last = news
     etag = headers.get('etag') || etag
     // The server has held the poll: the time has already passed.
-    delay = isFinal || headers.has('preference-applied') ? 0 : delayAfter(response, repeats)
+    delay = isFinal || headers.has('preference-applied') ? 0 : delayAfter(answer.response, repeats)
     learn(body)
     await onStatusPoll?.({ response: news.copy(), retryAfter: delay / 1000, status: body.status, document: body })
   }
