@@ -24,6 +24,9 @@ const LONGEST = 1.1
 /** A loop that is put off again and again still turns after this many intervals. */
 const MOST_PUT_OFF = 10
 
+/** A timer of more milliseconds fires at once. */
+const LONGEST_TIMER_MS = 2 ** 31 - 1
+
 /** Every call of a store or an engine ends within this time, in milliseconds: a turn that takes longer is stuck. */
 const LONGEST_TURN_MS = 60_000
 
@@ -166,7 +169,7 @@ export class Loop {
   }
 
   #sleep(delay = Math.max(this.#restMs, this.#delay())): void {
-    this.#timer = setTimeout(() => this.#run(), delay)
+    this.#timer = setTimeout(() => this.#run(), Math.min(delay, LONGEST_TIMER_MS))
     this.#timer.unref()
   }
 }

@@ -106,6 +106,19 @@ describe('a loop', () => {
     await it.stop()
   })
 
+  it('that is postponed runs no turn at once, however long its interval is', async () => {
+    const turn = vi.fn(async () => {})
+    // The longest interval that an option takes.
+    const it = new Loop({ name: 'test', everyMs: 20 * 86_400_000, turn, onError: () => {} })
+    vi.spyOn(Math, 'random').mockReturnValue(0.9)
+    it.start()
+    await vi.advanceTimersByTimeAsync(1000)
+    it.putOff()
+    await vi.advanceTimersByTimeAsync(1000)
+    expect(turn).toHaveBeenCalledTimes(1)
+    await it.stop()
+  })
+
   it('that is postponed again and again runs a turn within eleven intervals, and is healthy meanwhile', async () => {
     const turn = vi.fn(async () => {})
     const it = loop(turn)
