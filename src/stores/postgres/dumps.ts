@@ -7,6 +7,7 @@ import { BEGIN, COMMIT, type Connections, ROLLBACK, type Statement, send } from 
 import type { PostgresClient, Row } from './pool.ts'
 import {
   FIRST_ID,
+  LAST_ERROR,
   outputOf,
   RECORD_WIDTH,
   RESTORED_COLUMNS,
@@ -145,7 +146,8 @@ function checkDump({ operation, input, output, steps }: Dump): void {
 
 function payloadRows({ operation: { id }, input, errors }: Dump) {
   const inputs = input === null ? [] : [{ id, kind: 0, body: input }]
-  const thrown = errors.map(({ attempt, error }) => ({ id, kind: 1 + attempt, body: JSON.stringify(error) }))
+  const fitting = errors.filter(({ attempt }) => attempt <= LAST_ERROR)
+  const thrown = fitting.map(({ attempt, error }) => ({ id, kind: 1 + attempt, body: JSON.stringify(error) }))
   return [...inputs, ...thrown]
 }
 

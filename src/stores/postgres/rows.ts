@@ -418,6 +418,9 @@ export function renewalsOf(leases: readonly Lease[], rows: readonly Row[]): Rene
   return leases.map(({ id, attempt }) => answers.get(`${id}/${attempt}`) ?? { kind: 'lost' })
 }
 
+/** The last attempt whose error is kept: the kind of a payload, which contains its number, is a small integer. */
+export const LAST_ERROR = 32_000
+
 /** Before every id there is. */
 export const FIRST_ID = '00000000-0000-0000-0000-000000000000'
 /** After every id there is. */

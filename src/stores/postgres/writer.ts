@@ -14,7 +14,7 @@ import { BEGIN, COMMIT, type Connections, ROLLBACK, send, sqlState } from './con
 import { acceptRow, isLimited, isPlain, plainParameters } from './plain-submissions.ts'
 import type { PostgresQueryable, Row } from './pool.ts'
 import { Retention } from './retention.ts'
-import { changedRow, operationsOf, RECORD_WIDTH, toOperation } from './rows.ts'
+import { changedRow, LAST_ERROR, operationsOf, RECORD_WIDTH, toOperation } from './rows.ts'
 import { type RunningRecords, toCompleted } from './running-records.ts'
 import type { Statements } from './statements.ts'
 import { storable } from './text.ts'
@@ -69,8 +69,6 @@ const UNIQUE_VIOLATION = '23505'
 
 /** How many times submissions are inserted or looked up before they are given up. */
 const MOST_ROUNDS = 100
-/** The last attempt whose error is kept: the kind of a payload, which contains its number, is a small integer. */
-const LAST_ERROR = 32_000
 
 export class Writer {
   readonly #connections: Connections

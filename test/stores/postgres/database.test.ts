@@ -622,3 +622,13 @@ function bound(client: PoolClient, name: string | symbol): unknown {
   const member: unknown = Reflect.get(client, name)
   return typeof member === 'function' ? member.bind(client) : member
 }
+
+it('a copy leaves out errors of attempts whose numbers are too large, and writes the rest', async () => {
+  const store = await open()
+  await accepts(store)
+  const [dump] = await store.dump(undefined, 1)
+  if (dump === undefined) throw new Error('There is no operation.')
+  const errors = [1, 40_000].map(attempt => ({ attempt, error: { name: 'Error', message: 'no' } }))
+  await store.restore([{ ...dump, errors }])
+  expect(await store.errors(ID)).toEqual(errors.slice(0, 1))
+})
