@@ -97,10 +97,10 @@ export const APPLICATION_ID = 0x57415942
 
 /**
  * The pages that each connection keeps in memory. A larger cache was not faster: a reader discards its cache after each
- * commit of another connection, and the operating system caches the file too.
+ * commit of another connection, a writer mostly works at the ends of its tables, and the operating system caches the
+ * file too.
  */
-const WRITER_CACHE_KIB = 8192
-const READER_CACHE_KIB = 2048
+const CACHE_KIB = 2048
 
 /**
  * Opens a connection for writing, and creates the file and its folder if they are missing.
@@ -122,7 +122,7 @@ export async function openWriter(location: DatabaseLocation): Promise<Database> 
       waitForTurn(() => database.exec('PRAGMA journal_mode = WAL'))
       database.exec(`PRAGMA synchronous = ${location.synchronous}`)
       database.exec('PRAGMA wal_autocheckpoint = 4000')
-      database.exec(`PRAGMA cache_size = -${WRITER_CACHE_KIB}`)
+      database.exec(`PRAGMA cache_size = -${CACHE_KIB}`)
     })
   })
 }
@@ -139,7 +139,7 @@ export async function openReader(location: DatabaseLocation): Promise<Database> 
     return prepared(connect(), database => {
       database.exec(`PRAGMA busy_timeout = ${BUSY_MS}`)
       database.exec('PRAGMA query_only = ON')
-      database.exec(`PRAGMA cache_size = -${READER_CACHE_KIB}`)
+      database.exec(`PRAGMA cache_size = -${CACHE_KIB}`)
       // The first read of the file, which shows whether it is a database.
       waitForTurn(() => pragma(database, 'schema_version'))
     })
