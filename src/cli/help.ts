@@ -28,15 +28,15 @@ export function helpOf({ name, operands, summary, options, examples, notes = [] 
       multiple ? `${help}; may be repeated` : help,
     ]),
   )
-  const usage = ['waybill', name, '[options]', operands].filter(Boolean).join(' ')
+  const hasOptions = lines.length > 0
+  const usage = ['waybill', name, hasOptions && '[options]', operands].filter(Boolean).join(' ')
   const sentence = `${summary[0]?.toUpperCase()}${summary.slice(1)}.`
   const shown = examples.map(example => `  ${example}`)
   return [
     `Usage: ${usage}`,
     '',
     sentence,
-    '',
-    ...lines,
+    ...(hasOptions ? ['', ...lines] : []),
     ...notes.flatMap(note => ['', note]),
     '',
     'Examples:',

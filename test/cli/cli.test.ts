@@ -65,6 +65,8 @@ describe('the command', () => {
       expect(reference).toContain(`## waybill ${name}\n`)
       expect(out).toContain('\nExamples:\n  ')
       for (const [option] of out.matchAll(/^ {2}--[a-z-]+/gm)) expect(reference).toContain(`\`${option.trim()}`)
+      expect(out.includes('[options]'), name).toBe(/\n {2}--/.test(out))
+      expect(out, name).not.toContain('\n\n\n')
     }
   })
 
