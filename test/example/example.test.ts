@@ -9,9 +9,10 @@ import { rolldown } from 'rolldown'
 import { describe, expect, it, test } from 'vitest'
 import { fetchAndWait } from 'waybill/client'
 import { EXAMPLE, runToEnd, startApp, temporaryFolder } from '../support/app.ts'
+import { atLength } from '../support/length.ts'
 import { ORDER, orderRequest, placeOrder, storedOperation, untilAtWork, untilFinal } from '../support/order.ts'
 
-const RUNS = ['children', 'inline', 'process'] as const
+const RUNS = atLength(['children', 'process'], ['children', 'process', 'inline'])
 const JOB = new URL('../../examples/orders/job.ts', import.meta.url).pathname
 const SETTINGS = new URL('../../examples/orders/settings.ts', import.meta.url).pathname
 const CONTRACT = new URL('../../examples/orders/orders.ts', import.meta.url).pathname
@@ -142,15 +143,22 @@ describe('stopping', () => {
   })
 })
 
-describe('settings', () => {
-  test.each([
+/** A setting, a value that is refused, and the message. */
+const REFUSED: readonly (readonly [name: string, value: string, message: RegExp])[] = [
+  [
+    'WAYBILL_RUN',
+    'threads',
+    /^WAYBILL_RUN=threads cannot be used: set WAYBILL_RUN to one of children, inline, process, container-apps, storage-queue, kubernetes, none\.$/,
+  ],
+  ['WAYBILL_STORE', 'sqlite:/etc/passwd', /^The API cannot run: .*"\/etc\/passwd" cannot be opened: .*not a database/],
+  [
+    'WAYBILL_STORE',
+    'postgres://u:s3cr3t@nowhere.invalid/x',
+    /^The API cannot run: .*\. Check WAYBILL_STORE, which is postgres:\/\/u:\*\*\*@nowhere\.invalid\/x\.$/,
+  ],
+  ...atLength([], [
     ['PORT', 'http', /^PORT=http cannot be used: set PORT to a whole number from 0 to 65535\.$/],
     ['PORT', '65536', /^PORT=65536 cannot be used: set PORT to a whole number/],
-    [
-      'WAYBILL_RUN',
-      'threads',
-      /^WAYBILL_RUN=threads cannot be used: set WAYBILL_RUN to one of children, inline, process, container-apps, storage-queue, kubernetes, none\.$/,
-    ],
     ['WAYBILL_CONCURRENCY', '0', /^WAYBILL_CONCURRENCY=0 cannot be used: set WAYBILL_CONCURRENCY to a whole number/],
     ['ORDER_PROCESSING_MS', '-1', /^ORDER_PROCESSING_MS=-1 cannot be used: set ORDER_PROCESSING_MS to a whole number/],
     [
@@ -164,32 +172,19 @@ describe('settings', () => {
       /^The API cannot run: .*\. Check WAYBILL_STORE, which is sqlite:\/dev\/null/,
     ],
     [
-      'WAYBILL_STORE',
-      'sqlite:/etc/passwd',
-      /^The API cannot run: .*"\/etc\/passwd" cannot be opened: .*not a database/,
-    ],
-    [
-      'WAYBILL_STORE',
-      'postgres://u:s3cr3t@nowhere.invalid/x',
-      /^The API cannot run: .*\. Check WAYBILL_STORE, which is postgres:\/\/u:\*\*\*@nowhere\.invalid\/x\.$/,
-    ],
-    [
       'HOST',
       '192.0.2.1',
       /^The API cannot run: .*Set HOST and PORT to an address that is free, not 192\.0\.2\.1 and 0\.$/,
     ],
-  ])('%s=%s is refused with the cure', async (name, value, message) => {
-    const env = { PORT: '0', WAYBILL_STORE: `sqlite:${temporaryFile()}`, [name]: value }
-    // What the settings refuse by themselves needs no API to start.
-    const entry = ['WAYBILL_STORE', 'HOST'].includes(name) ? EXAMPLE : SETTINGS
-    const { code, text } = await runToEnd(entry, env)
-    expect(code).toBe(1)
-    expect(withoutWarnings(text)).toMatch(message)
-    expect(withoutWarnings(text)).not.toContain('\n')
-  })
+  ] as const),
+]
 
-  test.each([
-    ['kubernetes', { KUBECONFIG: '/nope' }, /^KUBECONFIG=\/nope cannot be used: ENOENT: .*\. Set KUBECONFIG to a file/],
+/** A way to run, its settings, and the message. */
+const REFUSED_TO_RUN: readonly (readonly [run: string, settings: Record<string, string>, message: RegExp])[] = [
+  ['kubernetes', { KUBECONFIG: '/nope' }, /^KUBECONFIG=\/nope cannot be used: ENOENT: .*\. Set KUBECONFIG to a file/],
+  ['storage-queue', {}, /^Set WAYBILL_QUEUE, which WAYBILL_RUN=storage-queue needs\.$/],
+  ['container-apps', {}, /^Set AZURE_SUBSCRIPTION_ID, which WAYBILL_RUN=container-apps needs\.$/],
+  ...atLength([], [
     ['kubernetes', { KUBECONFIG: PACKAGE }, /^KUBECONFIG=\/.* cannot be used: No active cluster! Set KUBECONFIG to/],
     [
       'kubernetes',
@@ -201,23 +196,38 @@ describe('settings', () => {
       { ORDER_JOB_NAMESPACE: 'a b' },
       /^The API cannot run: .*not "a b"\. Check what WAYBILL_RUN=kubernetes/,
     ],
-    ['storage-queue', {}, /^Set WAYBILL_QUEUE, which WAYBILL_RUN=storage-queue needs\.$/],
     ['storage-queue', { WAYBILL_QUEUE: 'orders' }, /^WAYBILL_QUEUE=orders cannot be used: .*\. Set it to https:/],
-    ['container-apps', {}, /^Set AZURE_SUBSCRIPTION_ID, which WAYBILL_RUN=container-apps needs\.$/],
-  ])('WAYBILL_RUN=%s with the settings %o is refused with the cure', async (run, more, message) => {
-    const isRefusedByApi = message.source.startsWith('^The API')
-    const entry = isRefusedByApi ? EXAMPLE : new URL(`../../examples/orders/${run}.ts`, import.meta.url).pathname
-    const { code, text } = await runToEnd(entry, {
-      PORT: '0',
-      WAYBILL_STORE: `sqlite:${temporaryFile()}`,
-      WAYBILL_RUN: run,
-      KUBECONFIG: kubeconfig(),
-      ...more,
-    })
+  ] as const),
+]
+
+describe('settings', () => {
+  test.each(REFUSED)('%s=%s is refused with the cure', async (name, value, message) => {
+    const env = { PORT: '0', WAYBILL_STORE: `sqlite:${temporaryFile()}`, [name]: value }
+    // What the settings refuse by themselves needs no API to start.
+    const entry = ['WAYBILL_STORE', 'HOST'].includes(name) ? EXAMPLE : SETTINGS
+    const { code, text } = await runToEnd(entry, env)
     expect(code).toBe(1)
     expect(withoutWarnings(text)).toMatch(message)
     expect(withoutWarnings(text)).not.toContain('\n')
   })
+
+  test.each(REFUSED_TO_RUN)(
+    'WAYBILL_RUN=%s with the settings %o is refused with the cure',
+    async (run, more, message) => {
+      const isRefusedByApi = message.source.startsWith('^The API')
+      const entry = isRefusedByApi ? EXAMPLE : new URL(`../../examples/orders/${run}.ts`, import.meta.url).pathname
+      const { code, text } = await runToEnd(entry, {
+        PORT: '0',
+        WAYBILL_STORE: `sqlite:${temporaryFile()}`,
+        WAYBILL_RUN: run,
+        KUBECONFIG: kubeconfig(),
+        ...more,
+      })
+      expect(code).toBe(1)
+      expect(withoutWarnings(text)).toMatch(message)
+      expect(withoutWarnings(text)).not.toContain('\n')
+    },
+  )
 
   it('name a port in use', async () => {
     const app = await startApp({ file: temporaryFile() })

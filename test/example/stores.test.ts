@@ -4,6 +4,7 @@ import { startApp } from '../support/app.ts'
 import { waybill } from '../support/cli.ts'
 import { CosmosAccount } from '../support/cosmos.ts'
 import { ACCOUNT_KEY, DATABASE } from '../support/cosmos-server.ts'
+import { atLength } from '../support/length.ts'
 import { placeOrder, untilFinal } from '../support/order.ts'
 import { testDatabase } from '../support/postgres.ts'
 
@@ -17,8 +18,13 @@ const STORES = {
   cosmos: () => `cosmos:${account.server.endpoint}${DATABASE}/${account.container().id}`,
 } as const
 
-describe.each(Object.keys(STORES) as (keyof typeof STORES)[])('WAYBILL_STORE=%s:…', kind => {
-  it.each(['children', 'process'])('accepts orders and runs them (WAYBILL_RUN=%s)', async run => {
+const RUNS: readonly string[] = ['children', 'process']
+
+describe.each([
+  ['postgres', atLength(['children'], RUNS)],
+  ['cosmos', atLength(['process'], RUNS)],
+] as const)('WAYBILL_STORE=%s:…', (kind, runs) => {
+  it.each(runs)('accepts orders and runs them (WAYBILL_RUN=%s)', async run => {
     const env = { WAYBILL_STORE: STORES[kind](), COSMOS_KEY: ACCOUNT_KEY, WAYBILL_RUN: run }
     const app = await startApp({ file: '', env })
     const statusUrl = await placeOrder(app.url)
