@@ -8,10 +8,11 @@ import { isFinal } from '../../src/model/protocol.ts'
 import { toSubmission } from '../../src/model/submit-request.ts'
 import { SQUARE, SQUARE_BATCHES, SQUARES } from '../fixtures/batch-types.ts'
 import { Child } from '../support/child.ts'
+import { atLength } from '../support/length.ts'
 import { openStore, storePlaces } from '../support/store-places.ts'
 import { hasFinished, recordOf, test, until } from '../support/waybill.ts'
 
-const COUNT = Number(process.env.WAYBILL_BATCH ?? 800)
+const COUNT = Number(process.env.WAYBILL_BATCH ?? atLength(200, 800))
 const BAD = 10
 /** Each death by the method of the store that it comes in, and by the number of the call. */
 const DEATHS = [

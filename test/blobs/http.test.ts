@@ -10,6 +10,7 @@ import type { BlobStore } from '../../src/blobs/blob-store.ts'
 import type { Waybill, WaybillOptions } from '../../src/waybill.ts'
 import handlers from '../fixtures/handlers/files.ts'
 import { type FileAct, files as filesType } from '../support/files.ts'
+import { atLength } from '../support/length.ts'
 import { followsReference } from '../support/reference.ts'
 import { type Api, idOf, postJson, SERVERS, type ServerOptions, serveFastify } from '../support/servers.ts'
 import { hasFinished, KeptLog, type TestContext, test, until } from '../support/waybill.ts'
@@ -43,7 +44,7 @@ async function resultOf({ api, waybill }: Open, act: FileAct): Promise<string> {
   return `/files/${id}`
 }
 
-describe.each(Object.entries(SERVERS))('on %s', (_, door) => {
+describe.each(Object.entries(SERVERS).slice(0, atLength(1, undefined)))('on %s', (_, door) => {
   test('the result has its media type, length, ETag and name, and can run no script', async ({ lab }) => {
     const opened = await open(lab, door)
     const answer = await opened.api.ask(await resultOf(opened, PDF))

@@ -9,6 +9,7 @@ import { startWaybill, waybill, waybillProcess } from '../support/cli.ts'
 import { cosmosAccount } from '../support/cosmos.ts'
 import { ACCOUNT_KEY, DATABASE } from '../support/cosmos-server.ts'
 import { handlerFile, play, plays } from '../support/handlers.ts'
+import { inLongForm } from '../support/length.ts'
 import { submissionOf } from '../support/submission.ts'
 import { resultOf, submit, type TestContext, test } from '../support/waybill.ts'
 
@@ -69,89 +70,95 @@ describe('waybill copy, with what is too large for Cosmos DB', () => {
     expect(await dumpOf(await lab.store(file))).toEqual(await dumpOf(source.store))
   })
 
-  test('refuses if the blob store is not named', async ({ lab }) => {
-    const [source, target] = [await filledFile(lab), await cosmos(lab)]
-    const refused = (number: number) =>
-      new RegExp(
-        `^waybill copy: The operation ${idOf(number)} has a blob, ${idOf(number)}/\\S+: name both blob stores with --from-blobs`,
+  inLongForm(() => {
+    test('refuses if the blob store is not named', async ({ lab }) => {
+      const [source, target] = [await filledFile(lab), await cosmos(lab)]
+      const refused = (number: number) =>
+        new RegExp(
+          `^waybill copy: The operation ${idOf(number)} has a blob, ${idOf(number)}/\\S+: name both blob stores with --from-blobs`,
+        )
+      const to = await copy(source.url, target.url)
+      expect([to.code, to.err]).toEqual([2, expect.stringMatching(refused(1))])
+      expect(await target.store.read(idOf(1))).toBeUndefined()
+      await copy(source.url, target.url, '--to-blobs', target.blobsUrl)
+      const from = await copy(target.url, `sqlite:${lab.file()}`)
+      expect([from.code, from.err]).toEqual([2, expect.stringMatching(refused(1))])
+    })
+
+    test('names the lost parts, and leaves out operations that could not run without them', async ({ lab }) => {
+      const [source, target] = [await filledFile(lab), await cosmos(lab)]
+      await copy(source.url, target.url, '--to-blobs', target.blobsUrl)
+      const whole = lab.file()
+      await copy(target.url, `sqlite:${whole}`, '--from-blobs', target.blobsUrl)
+      const [step = ''] = readdirSync(join(target.path, idOf(1))).filter(name => name.startsWith('step-'))
+      rmSync(join(target.path, idOf(1), step))
+      rmSync(join(target.path, idOf(2)), { recursive: true })
+      const file = lab.file()
+      const { code, out, err } = await copy(target.url, `sqlite:${file}`, '--from-blobs', target.blobsUrl)
+      expect(code).toBe(1)
+      expect(err).toBe(
+        `The source has lost of the operation ${idOf(1)}: steps.\nThe source has lost of the operation ${idOf(2)}: input. It is not copied, for it could not run.\n`,
       )
-    const to = await copy(source.url, target.url)
-    expect([to.code, to.err]).toEqual([2, expect.stringMatching(refused(1))])
-    expect(await target.store.read(idOf(1))).toBeUndefined()
-    await copy(source.url, target.url, '--to-blobs', target.blobsUrl)
-    const from = await copy(target.url, `sqlite:${lab.file()}`)
-    expect([from.code, from.err]).toEqual([2, expect.stringMatching(refused(1))])
-  })
+      expect(out).toContain(`The stores differ. The first operations that differ: ${idOf(1)}, ${idOf(2)}.`)
+      const back = await lab.store(file)
+      expect((await back.read(idOf(1)))?.status).toBe('completed')
+      expect(await back.read(idOf(2))).toBeUndefined()
+      expect(await back.readPayload(idOf(3), 'input')).toBe(JSON.stringify(idOf(3)))
+      const again = await copy(target.url, `sqlite:${whole}`, '--from-blobs', target.blobsUrl)
+      expect([again.code, again.err]).toEqual([
+        1,
+        expect.stringMatching(/: input\. What the target has of it stays\.\n$/),
+      ])
+      expect(await dumpOf(await lab.store(whole))).toEqual(await dumpOf(source.store))
+    })
 
-  test('names the lost parts, and leaves out operations that could not run without them', async ({ lab }) => {
-    const [source, target] = [await filledFile(lab), await cosmos(lab)]
-    await copy(source.url, target.url, '--to-blobs', target.blobsUrl)
-    const whole = lab.file()
-    await copy(target.url, `sqlite:${whole}`, '--from-blobs', target.blobsUrl)
-    const [step = ''] = readdirSync(join(target.path, idOf(1))).filter(name => name.startsWith('step-'))
-    rmSync(join(target.path, idOf(1), step))
-    rmSync(join(target.path, idOf(2)), { recursive: true })
-    const file = lab.file()
-    const { code, out, err } = await copy(target.url, `sqlite:${file}`, '--from-blobs', target.blobsUrl)
-    expect(code).toBe(1)
-    expect(err).toBe(
-      `The source has lost of the operation ${idOf(1)}: steps.\nThe source has lost of the operation ${idOf(2)}: input. It is not copied, for it could not run.\n`,
-    )
-    expect(out).toContain(`The stores differ. The first operations that differ: ${idOf(1)}, ${idOf(2)}.`)
-    const back = await lab.store(file)
-    expect((await back.read(idOf(1)))?.status).toBe('completed')
-    expect(await back.read(idOf(2))).toBeUndefined()
-    expect(await back.readPayload(idOf(3), 'input')).toBe(JSON.stringify(idOf(3)))
-    const again = await copy(target.url, `sqlite:${whole}`, '--from-blobs', target.blobsUrl)
-    expect([again.code, again.err]).toEqual([
-      1,
-      expect.stringMatching(/: input\. What the target has of it stays\.\n$/),
-    ])
-    expect(await dumpOf(await lab.store(whole))).toEqual(await dumpOf(source.store))
-  })
-
-  test('copies from Cosmos DB to another store, and keeps the blobs where they are', async ({ lab }) => {
-    const [source, between] = [await filledFile(lab), await cosmos(lab)]
-    await copy(source.url, between.url, '--to-blobs', between.blobsUrl)
-    const before = readdirSync(between.path, { recursive: true }).sort()
-    const file = lab.file()
-    const options = ['--from-blobs', between.blobsUrl, '--to-blobs', between.blobsUrl]
-    expect(await copy(between.url, `sqlite:${file}`, ...options)).toMatchObject({ code: 0, err: '' })
-    expect(await dumpOf(await lab.store(file))).toEqual(await dumpOf(source.store))
-    expect(readdirSync(between.path, { recursive: true }).sort()).toEqual(before)
+    test('copies from Cosmos DB to another store, and keeps the blobs where they are', async ({ lab }) => {
+      const [source, between] = [await filledFile(lab), await cosmos(lab)]
+      await copy(source.url, between.url, '--to-blobs', between.blobsUrl)
+      const before = readdirSync(between.path, { recursive: true }).sort()
+      const file = lab.file()
+      const options = ['--from-blobs', between.blobsUrl, '--to-blobs', between.blobsUrl]
+      expect(await copy(between.url, `sqlite:${file}`, ...options)).toMatchObject({ code: 0, err: '' })
+      expect(await dumpOf(await lab.store(file))).toEqual(await dumpOf(source.store))
+      expect(readdirSync(between.path, { recursive: true }).sort()).toEqual(before)
+    })
   })
 })
 
-describe('waybill work, run and show', () => {
-  test('handle inputs and results that are too large for Cosmos DB', async ({ lab }) => {
-    const target = await cosmos(lab)
-    const type = plays()
-    const { store, blobs } = target
-    const value = 'ü'.repeat(1_100_000)
-    const composition = lab.composition([type], { store, blobs })
-    const [id, other] = [
-      await submit(composition, type, play({ do: 'return', value })),
-      await submit(composition, type, play({ do: 'return', value })),
-    ]
-    const handlers = fileURLToPath(handlerFile('plays'))
-    const { child, writes, ended } = startWaybill(['work', handlers, '--store', target.url], {
-      ...env,
-      WAYBILL_BLOBS: target.blobsUrl,
-    })
-    await writes('Working on plays')
-    expect(await resultOf(store, id)).toBe(value)
-    expect(await resultOf(store, other)).toBe(value)
-    child.kill('SIGTERM')
-    expect(await ended).toMatchObject({ code: 0, err: '' })
-    const third = await submit(composition, type, play({ do: 'return', value }))
-    const run = ['run', handlers, '--id', third, '--store', target.url, '--blobs', target.blobsUrl]
-    expect(await waybillProcess(run, env)).toMatchObject({ code: 0, err: '' })
-    const show = ['show', id, '--payloads', '--json', '--store', target.url]
-    const shown = await waybill([...show, '--blobs', target.blobsUrl], env)
-    expect(JSON.parse(shown.out).payloads.output).toBe(JSON.stringify(value))
-    expect(await waybill(show, env)).toMatchObject({
-      code: 2,
-      err: expect.stringMatching(/^waybill show: .*: name its blob store with --blobs URL, or set WAYBILL_BLOBS\.\n$/),
+inLongForm(() => {
+  describe('waybill work, run and show', () => {
+    test('handle inputs and results that are too large for Cosmos DB', async ({ lab }) => {
+      const target = await cosmos(lab)
+      const type = plays()
+      const { store, blobs } = target
+      const value = 'ü'.repeat(1_100_000)
+      const composition = lab.composition([type], { store, blobs })
+      const [id, other] = [
+        await submit(composition, type, play({ do: 'return', value })),
+        await submit(composition, type, play({ do: 'return', value })),
+      ]
+      const handlers = fileURLToPath(handlerFile('plays'))
+      const { child, writes, ended } = startWaybill(['work', handlers, '--store', target.url], {
+        ...env,
+        WAYBILL_BLOBS: target.blobsUrl,
+      })
+      await writes('Working on plays')
+      expect(await resultOf(store, id)).toBe(value)
+      expect(await resultOf(store, other)).toBe(value)
+      child.kill('SIGTERM')
+      expect(await ended).toMatchObject({ code: 0, err: '' })
+      const third = await submit(composition, type, play({ do: 'return', value }))
+      const run = ['run', handlers, '--id', third, '--store', target.url, '--blobs', target.blobsUrl]
+      expect(await waybillProcess(run, env)).toMatchObject({ code: 0, err: '' })
+      const show = ['show', id, '--payloads', '--json', '--store', target.url]
+      const shown = await waybill([...show, '--blobs', target.blobsUrl], env)
+      expect(JSON.parse(shown.out).payloads.output).toBe(JSON.stringify(value))
+      expect(await waybill(show, env)).toMatchObject({
+        code: 2,
+        err: expect.stringMatching(
+          /^waybill show: .*: name its blob store with --blobs URL, or set WAYBILL_BLOBS\.\n$/,
+        ),
+      })
     })
   })
 })

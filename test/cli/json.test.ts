@@ -9,6 +9,7 @@ import { EXIT_CODES } from '../../src/cli/exit-codes.ts'
 import { MIN_NODE, nodeIsAtLeast } from '../../src/cli/node-version.ts'
 import { type RunningCommand, startWaybill, waybill, waybillProcess } from '../support/cli.ts'
 import { type Act, handlerFile, play } from '../support/handlers.ts'
+import { inLongForm } from '../support/length.ts'
 import { type TestContext, test } from '../support/waybill.ts'
 
 const HANDLERS = fileURLToPath(handlerFile('plays'))
@@ -58,12 +59,14 @@ describe('--json', () => {
     expect(lines.at(-1)).toMatchObject({ message: 'The worker has stopped' })
   })
 
-  test('of run prints its log', async ({ lab }) => {
-    const { store, id } = await filled(lab)
-    const { code, out } = await waybillProcess(['run', HANDLERS, '--id', id, '--store', store, '--json'])
-    expect(code).toBe(0)
-    const last = { level: 'info', operation: id, claimed: true, message: 'The operation was run' }
-    expect(jsonLines(out).at(-1)).toMatchObject(last)
+  inLongForm(() => {
+    test('of run prints its log', async ({ lab }) => {
+      const { store, id } = await filled(lab)
+      const { code, out } = await waybillProcess(['run', HANDLERS, '--id', id, '--store', store, '--json'])
+      expect(code).toBe(0)
+      const last = { level: 'info', operation: id, claimed: true, message: 'The operation was run' }
+      expect(jsonLines(out).at(-1)).toMatchObject(last)
+    })
   })
 
   test('of commands that copy or migrate stores prints what was done', async ({ lab }) => {
@@ -91,18 +94,20 @@ describe('--json', () => {
     expect(copied.target).toEqual(copied.source)
   })
 
-  test('of commands that run until they are stopped begins with a line', async ({ lab }) => {
-    const { store } = await filled(lab)
-    const top = await firstLine(startWaybill(['top', '--json', '--store', store]))
-    expect(top).toMatchObject({ series: expect.any(Array), types: [{ operation: 'plays', depth: 1 }] })
-    const console = await firstLine(startWaybill(['console', '--json', '--store', store]))
-    expect(console).toMatchObject({ store, url: expect.stringMatching(/^http:\/\/127\.0\.0\.1:\d+\/console$/) })
-    const azure = await firstLine(startWaybill(['emulate', 'azure', '--json', '--', 'node', 'job.ts']))
-    expect(azure).toMatchObject({ engine: 'azure', environment: expect.any(Object) })
-    const server = join(dirname(lab.file()), 'server.ts')
-    writeFileSync(server, 'setInterval(() => {}, 1000)\nconsole.log("up")')
-    const dev = await firstLine(startWaybill(['dev', '--json', server]))
-    expect(dev).toMatchObject({ level: 'info', message: 'up' })
+  inLongForm(() => {
+    test('of commands that run until they are stopped begins with a line', async ({ lab }) => {
+      const { store } = await filled(lab)
+      const top = await firstLine(startWaybill(['top', '--json', '--store', store]))
+      expect(top).toMatchObject({ series: expect.any(Array), types: [{ operation: 'plays', depth: 1 }] })
+      const console = await firstLine(startWaybill(['console', '--json', '--store', store]))
+      expect(console).toMatchObject({ store, url: expect.stringMatching(/^http:\/\/127\.0\.0\.1:\d+\/console$/) })
+      const azure = await firstLine(startWaybill(['emulate', 'azure', '--json', '--', 'node', 'job.ts']))
+      expect(azure).toMatchObject({ engine: 'azure', environment: expect.any(Object) })
+      const server = join(dirname(lab.file()), 'server.ts')
+      writeFileSync(server, 'setInterval(() => {}, 1000)\nconsole.log("up")')
+      const dev = await firstLine(startWaybill(['dev', '--json', server]))
+      expect(dev).toMatchObject({ level: 'info', message: 'up' })
+    })
   })
 
   test('of init prints the name of the project', async ({ lab }) => {

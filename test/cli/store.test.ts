@@ -7,6 +7,7 @@ import { describe, expect, it, test } from 'vitest'
 import { blobsFromUrl, redactUrl, storeFromUrl } from 'waybill/from-url'
 import { entersByIdentity, identityConfig } from '../../src/from-url/azure-postgres.ts'
 import { temporaryFolder } from '../support/app.ts'
+import { atLength, inLongForm } from '../support/length.ts'
 
 const ROOT = fileURLToPath(new URL('../..', import.meta.url))
 
@@ -33,29 +34,38 @@ function run(folder: string, command: readonly string[], cwd: string): { status:
 }
 
 describe('without the package of a store', () => {
-  test.each([
+  const STORES = [
     ['postgres://user@127.0.0.1:1/orders', 'pg', 'pg'],
     ['cosmos:https://127.0.0.1:1/database/container', '@azure/cosmos', '@azure/cosmos @azure/identity'],
-  ])('%s is refused, and the error names what to install', (url, name, install) => {
-    const folder = installedAlone()
-    const { status, stderr } = ls(folder, url, folder)
-    const message = `The package ${name} is needed here, but is not installed: npm install ${install}`
-    expect([status, stderr]).toEqual([1, `waybill ls: ${message}\n`])
+  ] as const
+
+  test.each(STORES.slice(0, atLength(1, undefined)))(
+    '%s is refused, and the error names what to install',
+    (url, name, install) => {
+      const folder = installedAlone()
+      const { status, stderr } = ls(folder, url, folder)
+      const message = `The package ${name} is needed here, but is not installed: npm install ${install}`
+      expect([status, stderr]).toEqual([1, `waybill ls: ${message}\n`])
+    },
+  )
+
+  inLongForm(() => {
+    test.each([
+      ['postgres://user@127.0.0.1:1/orders', 'pg', 'pg'],
+      ['azure:https://a.blob.core.windows.net/results', '@azure/storage-blob', '@azure/storage-blob @azure/identity'],
+    ])('the blobs of %s are refused, and the error names what to install', (url, name, install) => {
+      const folder = installedAlone()
+      const { status, stderr } = run(folder, ['show', 'x', '--store', 'sqlite:x.db', '--blobs', url], folder)
+      const message = `The package ${name} is needed here, but is not installed: npm install ${install}`
+      expect([status, stderr]).toEqual([1, `waybill show: ${message}\n`])
+    })
   })
 
-  test.each([
-    ['postgres://user@127.0.0.1:1/orders', 'pg', 'pg'],
-    ['azure:https://a.blob.core.windows.net/results', '@azure/storage-blob', '@azure/storage-blob @azure/identity'],
-  ])('the blobs of %s are refused, and the error names what to install', (url, name, install) => {
-    const folder = installedAlone()
-    const { status, stderr } = run(folder, ['show', 'x', '--store', 'sqlite:x.db', '--blobs', url], folder)
-    const message = `The package ${name} is needed here, but is not installed: npm install ${install}`
-    expect([status, stderr]).toEqual([1, `waybill show: ${message}\n`])
-  })
-
-  it('uses the package of the project in the working directory', () => {
-    const { status, stderr } = ls(installedAlone(), 'postgres://user@127.0.0.1:1/orders', ROOT)
-    expect([status, stderr]).toEqual([1, expect.stringContaining('ECONNREFUSED')])
+  inLongForm(() => {
+    it('uses the package of the project in the working directory', () => {
+      const { status, stderr } = ls(installedAlone(), 'postgres://user@127.0.0.1:1/orders', ROOT)
+      expect([status, stderr]).toEqual([1, expect.stringContaining('ECONNREFUSED')])
+    })
   })
 })
 

@@ -7,6 +7,7 @@ import type { Store } from '../../src/stores/store.ts'
 import { startWaybill, waybillProcess } from '../support/cli.ts'
 import { files } from '../support/files.ts'
 import { type Act, handlerFile, play, plays } from '../support/handlers.ts'
+import { atLength, inLongForm } from '../support/length.ts'
 import {
   hasFinished,
   hasStatus,
@@ -42,7 +43,7 @@ async function isAtWork(store: Store, id: string): Promise<void> {
 }
 
 describe('waybill work', () => {
-  test.for(['children', 'inline'] as const)(
+  test.for(atLength<readonly ('children' | 'inline')[]>(['children'], ['children', 'inline']))(
     'runs handlers (%s), and gets the types from them',
     async (run, { lab }) => {
       const { store, url, submit } = await laid(lab)
@@ -67,7 +68,7 @@ describe('waybill work', () => {
     },
   )
 
-  test.for(['SIGTERM', 'SIGINT'] as const)(
+  test.for(atLength<readonly ('SIGTERM' | 'SIGINT')[]>(['SIGTERM'], ['SIGTERM', 'SIGINT']))(
     'hands unfinished work back at %s, and exits with 0',
     async (signal, { lab }) => {
       const { store, url, submit } = await laid(lab)
@@ -103,15 +104,17 @@ describe('waybill work', () => {
     expect(await waybillProcess(args)).toMatchObject({ code: 0, err: '' })
   })
 
-  test('reports why handlers cannot be loaded', async ({ lab }) => {
-    const { url } = await laid(lab)
-    const none = await waybillProcess(['work', './no-such.ts', '--store', url])
-    expect(none).toMatchObject({
-      code: 1,
-      err: expect.stringMatching(/^waybill work: Cannot find module .*no-such\.ts/),
+  inLongForm(() => {
+    test('reports why handlers cannot be loaded', async ({ lab }) => {
+      const { url } = await laid(lab)
+      const none = await waybillProcess(['work', './no-such.ts', '--store', url])
+      expect(none).toMatchObject({
+        code: 1,
+        err: expect.stringMatching(/^waybill work: Cannot find module .*no-such\.ts/),
+      })
+      const empty = await waybillProcess(['work', fileURLToPath(handlerFile('empty')), '--store', url])
+      expect(empty).toMatchObject({ code: 1, err: expect.stringContaining('has no default export') })
     })
-    const empty = await waybillProcess(['work', fileURLToPath(handlerFile('empty')), '--store', url])
-    expect(empty).toMatchObject({ code: 1, err: expect.stringContaining('has no default export') })
   })
 })
 
@@ -130,20 +133,22 @@ describe('waybill run', () => {
     expect((await recordOf(store, other)).status).toBe('completed')
   })
 
-  test('hands work back at the two signals that npm sends for one Ctrl-C', async ({ lab }) => {
-    const { store, url, submit } = await laid(lab)
-    const id = await submit({ do: 'wait' })
-    const { child, ended } = startWaybill(['run', '--id', id, handlers, '--store', url])
-    await isAtWork(store, id)
-    child.kill('SIGINT')
-    child.kill('SIGINT')
-    expect((await ended).code).toBe(0)
-    expect(await recordOf(store, id)).toMatchObject({ status: 'pending', released: 1 })
+  inLongForm(() => {
+    test('hands work back at the two signals that npm sends for one Ctrl-C', async ({ lab }) => {
+      const { store, url, submit } = await laid(lab)
+      const id = await submit({ do: 'wait' })
+      const { child, ended } = startWaybill(['run', '--id', id, handlers, '--store', url])
+      await isAtWork(store, id)
+      child.kill('SIGINT')
+      child.kill('SIGINT')
+      expect((await ended).code).toBe(0)
+      expect(await recordOf(store, id)).toMatchObject({ status: 'pending', released: 1 })
+    })
   })
 })
 
 describe('waybill work and run', () => {
-  test.for(['work', 'run'] as const)(
+  test.for(atLength<readonly ('work' | 'run')[]>(['work'], ['work', 'run']))(
     '%s: handlers may return binary results if there is a blob store',
     async (name, { lab }) => {
       const file = lab.file()

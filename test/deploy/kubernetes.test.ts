@@ -23,6 +23,7 @@ import { DEFAULT_SCHEMA } from '../../src/stores/postgres/schema.ts'
 import { EXAMPLE, startApp, temporaryFolder } from '../support/app.ts'
 import { plays } from '../support/handlers.ts'
 import { clientOf, launcherOn, programImage } from '../support/kubernetes.ts'
+import { inLongForm } from '../support/length.ts'
 import { testDatabase } from '../support/postgres.ts'
 import { test, until } from '../support/waybill.ts'
 
@@ -267,25 +268,27 @@ test('the example runs as it is deployed: an order becomes a Job of the template
   expect(names).toEqual(['WAYBILL_STORE', 'WAYBILL_OPERATION_ID', 'WAYBILL_EXECUTION', 'WAYBILL_ENGINE', 'ORDER_ID'])
 })
 
-describe('what KEDA is to scale on', () => {
-  const database = testDatabase()
+inLongForm(() => {
+  describe('what KEDA is to scale on', () => {
+    const database = testDatabase()
 
-  it('is how many operations could be claimed now', async () => {
-    const pool = database.pool()
-    const query = drain.spec.triggers[0]?.metadata.query ?? ''
-    expect(query).toContain(`FROM ${DEFAULT_SCHEMA}.operations`)
-    const schema = database.nextSchema()
-    const store = postgresStore(pool, { schema })
-    await store.open()
-    const type = plays()
-    const operations = new Operations({ store, types: [type], maxWaitingRequests: 10 })
-    for (const delay of [0, 0, 0, 3_600_000]) await operations.submit(type, { input: null, delay })
-    const claim = { holder: 'a', leaseMs: 30_000, from: { types: [{ type: type.name, limit: 1 }], limit: 1 } }
-    expect(await store.claim(claim)).toHaveLength(1)
-    const here = query.replaceAll('waybill.', `${schema}.`).replaceAll("'orders'", `'${type.name}'`)
-    const { rows } = await pool.query(here)
-    expect(rows).toEqual([{ count: '2' }])
-    await store.close()
+    it('is how many operations could be claimed now', async () => {
+      const pool = database.pool()
+      const query = drain.spec.triggers[0]?.metadata.query ?? ''
+      expect(query).toContain(`FROM ${DEFAULT_SCHEMA}.operations`)
+      const schema = database.nextSchema()
+      const store = postgresStore(pool, { schema })
+      await store.open()
+      const type = plays()
+      const operations = new Operations({ store, types: [type], maxWaitingRequests: 10 })
+      for (const delay of [0, 0, 0, 3_600_000]) await operations.submit(type, { input: null, delay })
+      const claim = { holder: 'a', leaseMs: 30_000, from: { types: [{ type: type.name, limit: 1 }], limit: 1 } }
+      expect(await store.claim(claim)).toHaveLength(1)
+      const here = query.replaceAll('waybill.', `${schema}.`).replaceAll("'orders'", `'${type.name}'`)
+      const { rows } = await pool.query(here)
+      expect(rows).toEqual([{ count: '2' }])
+      await store.close()
+    })
   })
 })
 

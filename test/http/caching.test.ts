@@ -82,9 +82,9 @@ async function cacheControlOf(api: Api, path: string, method: string, headers: R
 }
 
 for (const [at, [name, door]] of Object.entries(SERVERS).entries()) {
-  // The dialects have the same routes on each server, and requests over sockets take long.
-  const one = DIALECTS.filter((_, index) => index === at % DIALECTS.length)
-  for (const dialect of atLength<readonly Dialect[]>(one, DIALECTS)) {
+  // The dialects have the same routes on each server, and there are many requests.
+  const first = at === 0 ? DIALECTS.slice(0, 1) : []
+  for (const dialect of atLength<readonly Dialect[]>(first, DIALECTS)) {
     test(`over ${name}, every response of the dialect ${dialect} says who may cache it`, async ({ lab }) => {
       const opened = await open(lab, door, { dialect, byHeader: false })
       const ids = await inEveryState(opened)

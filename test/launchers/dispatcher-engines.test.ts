@@ -6,6 +6,7 @@ import type { Launcher } from '../../src/launchers/launcher.ts'
 import type { Waybill } from '../../src/waybill.ts'
 import { play, plays } from '../support/handlers.ts'
 import { clusterOf, launcherOn } from '../support/kubernetes.ts'
+import { inLongForm } from '../support/length.ts'
 import {
   hasFinished,
   hasStatus,
@@ -102,19 +103,21 @@ describe('dispatchers of two engines on one store', () => {
     expect(await history(second.id)).toMatchObject([{ execution: second.execution, engine: 'kubernetes' }])
   })
 
-  test('may be of one kind, distinguished by the engine names of their launchers', async ({ lab }) => {
-    const path = lab.file()
-    const [mine, others] = [watched(processesOn(path, 'process-a')), watched(processesOn(path, 'process-b'))]
-    const waybill = await dispatching(lab, path, mine.launcher)
-    const first = await lingering(waybill)
-    await dispatching(lab, path, others.launcher)
-    const second = await lingering(waybill)
-    await until(() => others.inspected.length > 5)
-    expect(new Set(mine.inspected)).toEqual(new Set([first.execution]))
-    expect(new Set(others.inspected)).toEqual(new Set([second.execution]))
-    for (const { id } of [first, second]) await waybill.operations.cancel(id, '')
-    expect((await hasFinished(waybill.store, first.id)).history).toMatchObject([{ engine: 'process-a' }])
-    expect((await hasFinished(waybill.store, second.id)).history).toMatchObject([{ engine: 'process-b' }])
+  inLongForm(() => {
+    test('may be of one kind, distinguished by the engine names of their launchers', async ({ lab }) => {
+      const path = lab.file()
+      const [mine, others] = [watched(processesOn(path, 'process-a')), watched(processesOn(path, 'process-b'))]
+      const waybill = await dispatching(lab, path, mine.launcher)
+      const first = await lingering(waybill)
+      await dispatching(lab, path, others.launcher)
+      const second = await lingering(waybill)
+      await until(() => others.inspected.length > 5)
+      expect(new Set(mine.inspected)).toEqual(new Set([first.execution]))
+      expect(new Set(others.inspected)).toEqual(new Set([second.execution]))
+      for (const { id } of [first, second]) await waybill.operations.cancel(id, '')
+      expect((await hasFinished(waybill.store, first.id)).history).toMatchObject([{ engine: 'process-a' }])
+      expect((await hasFinished(waybill.store, second.id)).history).toMatchObject([{ engine: 'process-b' }])
+    })
   })
 })
 

@@ -12,6 +12,7 @@ import type { ProcessLauncherOptions } from '../../src/launchers/process/process
 import type { AnyOperationType } from '../../src/model/operation-type.ts'
 import type { DispatcherOptions, Waybill } from '../../src/waybill.ts'
 import { play, plays } from '../support/handlers.ts'
+import { inLongForm } from '../support/length.ts'
 import {
   faultyStore,
   hasFinished,
@@ -122,17 +123,19 @@ describe('with the process launcher', () => {
     expect(history[0]?.error?.detail).toContain('exit code 9')
   })
 
-  test('an execution that dies is noticed by an inspection if the engine reports nothing', async ({ lab }) => {
-    const path = lab.file()
-    const launcher = launcherOn(path, { env: { TEST_STORE: path, TEST_WORKER: '{"leaseDuration": "1h"}' } })
-    const silent = launcherOf({
-      start: request => launcher.start(request),
-      inspect: execution => launcher.inspect(execution),
+  inLongForm(() => {
+    test('an execution that dies is noticed by an inspection if the engine reports nothing', async ({ lab }) => {
+      const path = lab.file()
+      const launcher = launcherOn(path, { env: { TEST_STORE: path, TEST_WORKER: '{"leaseDuration": "1h"}' } })
+      const silent = launcherOf({
+        start: request => launcher.start(request),
+        inspect: execution => launcher.inspect(execution),
+      })
+      const waybill = await dispatching(lab, path, { launcher: silent, reconcileInterval: 50 })
+      const id = await submit(waybill, type, play({ do: 'die', signal: 'SIGKILL' }, { do: 'return', value: 'again' }))
+      expect(await resultOf(waybill.store, id)).toBe('again')
+      expect((await recordOf(waybill.store, id)).lost).toBe(1)
     })
-    const waybill = await dispatching(lab, path, { launcher: silent, reconcileInterval: 50 })
-    const id = await submit(waybill, type, play({ do: 'die', signal: 'SIGKILL' }, { do: 'return', value: 'again' }))
-    expect(await resultOf(waybill.store, id)).toBe('again')
-    expect((await recordOf(waybill.store, id)).lost).toBe(1)
   })
 
   test('a cancel stops the execution', async ({ lab }) => {
@@ -157,19 +160,21 @@ describe('with the process launcher', () => {
     expect(stops).toEqual([execution])
   })
 
-  test('executions that never claim fail the operation after the limit of launches', async ({ lab }) => {
-    const path = lab.file()
-    const idle = join(dirname(path), 'idle.mjs')
-    writeFileSync(idle, '')
-    const stubborn = plays({ lostAttempts: 1 })
-    const waybill = await dispatching(lab, path, { launcher: launcherOn(path, { entry: idle }) }, [stubborn])
-    const id = await submit(waybill, stubborn)
-    const { status, error, attempt, launches } = await hasFinished(waybill.store, id)
-    expect({ status, code: error?.code, attempt, launches }).toEqual({
-      status: 'failed',
-      code: 'launch-lost',
-      attempt: 0,
-      launches: 2,
+  inLongForm(() => {
+    test('executions that never claim fail the operation after the limit of launches', async ({ lab }) => {
+      const path = lab.file()
+      const idle = join(dirname(path), 'idle.mjs')
+      writeFileSync(idle, '')
+      const stubborn = plays({ lostAttempts: 1 })
+      const waybill = await dispatching(lab, path, { launcher: launcherOn(path, { entry: idle }) }, [stubborn])
+      const id = await submit(waybill, stubborn)
+      const { status, error, attempt, launches } = await hasFinished(waybill.store, id)
+      expect({ status, code: error?.code, attempt, launches }).toEqual({
+        status: 'failed',
+        code: 'launch-lost',
+        attempt: 0,
+        launches: 2,
+      })
     })
   })
 })
@@ -200,21 +205,23 @@ describe('between a start and its end', () => {
 })
 
 describe('with an engine that', () => {
-  test('refuses for a while, the start is retried later and is not counted', async ({ lab }) => {
-    const path = lab.file()
-    let refusals = 0
-    const launcher = launcherOf({
-      start: async request => {
-        if (++refusals <= 5) throw new LaunchRefused('Too many requests.', 20)
-        execute(lab, path, request)
-        return undefined
-      },
+  inLongForm(() => {
+    test('refuses for a while, the start is retried later and is not counted', async ({ lab }) => {
+      const path = lab.file()
+      let refusals = 0
+      const launcher = launcherOf({
+        start: async request => {
+          if (++refusals <= 5) throw new LaunchRefused('Too many requests.', 20)
+          execute(lab, path, request)
+          return undefined
+        },
+      })
+      const patient = plays({ lostAttempts: 0 })
+      const waybill = await dispatching(lab, path, { launcher }, [patient])
+      const id = await submit(waybill, patient, play({ do: 'return', value: 'at last' }))
+      expect(await resultOf(waybill.store, id)).toBe('at last')
+      expect(await recordOf(waybill.store, id)).toMatchObject({ attempt: 1, lost: 0, launches: 0 })
     })
-    const patient = plays({ lostAttempts: 0 })
-    const waybill = await dispatching(lab, path, { launcher }, [patient])
-    const id = await submit(waybill, patient, play({ do: 'return', value: 'at last' }))
-    expect(await resultOf(waybill.store, id)).toBe('at last')
-    expect(await recordOf(waybill.store, id)).toMatchObject({ attempt: 1, lost: 0, launches: 0 })
   })
 
   test('fails after it has started the execution, the operation runs once', async ({ lab }) => {
@@ -313,15 +320,17 @@ describe('with an engine that', () => {
   })
 })
 
-test('an operation that its execution handed back is started again', async ({ lab }) => {
-  const path = lab.file()
-  const launcher = launcherOn(path)
-  const waybill = await dispatching(lab, path, { launcher })
-  const id = await submit(waybill, type, play({ do: 'wait' }, { do: 'return', value: 'moved' }))
-  await until(async () => (await logOf(waybill.store, id)).length > 0)
-  await launcher.stop((await recordOf(waybill.store, id)).execution ?? '')
-  expect(await resultOf(waybill.store, id)).toBe('moved')
-  const { history } = await hasStatus(waybill.store, id, 'completed')
-  expect(history.map(({ outcome }) => outcome)).toEqual(['released', 'completed'])
-  expect(new Set(history.map(({ execution }) => execution)).size).toBe(2)
+inLongForm(() => {
+  test('an operation that its execution handed back is started again', async ({ lab }) => {
+    const path = lab.file()
+    const launcher = launcherOn(path)
+    const waybill = await dispatching(lab, path, { launcher })
+    const id = await submit(waybill, type, play({ do: 'wait' }, { do: 'return', value: 'moved' }))
+    await until(async () => (await logOf(waybill.store, id)).length > 0)
+    await launcher.stop((await recordOf(waybill.store, id)).execution ?? '')
+    expect(await resultOf(waybill.store, id)).toBe('moved')
+    const { history } = await hasStatus(waybill.store, id, 'completed')
+    expect(history.map(({ outcome }) => outcome)).toEqual(['released', 'completed'])
+    expect(new Set(history.map(({ execution }) => execution)).size).toBe(2)
+  })
 })

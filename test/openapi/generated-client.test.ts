@@ -12,6 +12,7 @@ import { handler } from 'waybill'
 import { waybill } from 'waybill/fastify'
 import { sqliteStore } from 'waybill/stores/sqlite'
 import { orders } from '../../examples/orders/orders.ts'
+import { inLongForm } from '../support/length.ts'
 
 const root = fileURLToPath(new URL('../..', import.meta.url))
 const TOOLS = `${root}toolchain/node_modules`
@@ -32,8 +33,10 @@ async function node(...args: readonly string[]) {
   return { code: Number(code), stdout, stderr }
 }
 
-/** Checks programs against the generated types: its complaints. */
+/** Generates the types, and checks programs against them: the complaints of the compiler. */
 async function compile(programs: Readonly<Record<string, string>>): Promise<string> {
+  const { code, stderr } = await node(GENERATOR, 'openapi.json', '-o', 'api.ts')
+  if (code !== 0) throw new Error(stderr)
   for (const [name, program] of Object.entries(programs)) writeFileSync(join(folder, name), program)
   const options = ['--strict', '--noEmit', '--allowImportingTsExtensions', '--skipLibCheck', '--types', 'node']
   const target = ['--target', 'es2024', '--module', 'nodenext', '--exactOptionalPropertyTypes']
@@ -60,8 +63,7 @@ beforeAll(async () => {
   symlinkSync(`${root}node_modules`, join(folder, 'node_modules'))
   writeFileSync(join(folder, 'package.json'), '{"type":"module"}')
   writeFileSync(join(folder, 'openapi.json'), await (await fetch(`${url}/openapi.json`)).text())
-  const { code, stderr } = await node(GENERATOR, 'openapi.json', '-o', 'api.ts')
-  if (code !== 0) throw new Error(stderr)
+  writeFileSync(join(folder, 'program.ts'), PROGRAM)
 })
 
 afterAll(async () => {
@@ -70,18 +72,20 @@ afterAll(async () => {
 })
 
 describe('a generated client', () => {
-  test('compiles, but not with inputs that the document does not allow', async () => {
-    const wrong = WRONG.map(([, right, changed], index) => {
-      expect(PROGRAM).toContain(right)
-      return [`wrong-${index}.ts`, PROGRAM.replaceAll(right, changed)] as const
+  inLongForm(() => {
+    test('compiles, but not with inputs that the document does not allow', async () => {
+      const wrong = WRONG.map(([, right, changed], index) => {
+        expect(PROGRAM).toContain(right)
+        return [`wrong-${index}.ts`, PROGRAM.replaceAll(right, changed)] as const
+      })
+      const programs = { 'program.ts': PROGRAM, ...Object.fromEntries(wrong) }
+      const complaints = (await compile(programs)).split(/^(?=\S+\()/m)
+      expect(complaints.filter(complaint => !complaint.startsWith('wrong-'))).toEqual([])
+      for (const [index, [what, , , named]] of WRONG.entries()) {
+        const own = complaints.filter(complaint => complaint.startsWith(`wrong-${index}.ts(`))
+        expect(own.join(''), what).toContain(named)
+      }
     })
-    const programs = { 'program.ts': PROGRAM, ...Object.fromEntries(wrong) }
-    const complaints = (await compile(programs)).split(/^(?=\S+\()/m)
-    expect(complaints.filter(complaint => !complaint.startsWith('wrong-'))).toEqual([])
-    for (const [index, [what, , , named]] of WRONG.entries()) {
-      const own = complaints.filter(complaint => complaint.startsWith(`wrong-${index}.ts(`))
-      expect(own.join(''), what).toContain(named)
-    }
   })
 
   test('completes an order', async () => {

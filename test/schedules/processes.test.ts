@@ -2,11 +2,13 @@
 import { describe, expect } from 'vitest'
 import type { Store } from 'waybill/adapters'
 import { Child } from '../support/child.ts'
+import { atLength } from '../support/length.ts'
 import { openStore, storePlaces } from '../support/store-places.ts'
 import { type TestContext, test, until } from '../support/waybill.ts'
 
 const PROGRAM = new URL('../fixtures/schedule-process.ts', import.meta.url)
 const SECOND = 1000
+const COUNT = atLength(2, 3)
 
 async function start(lab: TestContext, place: string): Promise<Child<never, string>> {
   const child = new Child<never, string>(PROGRAM, place)
@@ -30,10 +32,11 @@ function isWhole(ticks: readonly { readonly tick: number }[]): boolean {
 }
 
 describe.for(storePlaces())('on %s', ([_, placeFor]) => {
-  test('each tick happens once with three processes, which are killed one after the other', async ({ lab }) => {
+  test(`each tick happens once with ${COUNT} processes, which are killed one after the other`, async ({ lab }) => {
     const place = placeFor(lab)
     const store = await openStore(lab, place)
-    const processes = [await start(lab, place), await start(lab, place), await start(lab, place)]
+    const processes: Child<never, string>[] = []
+    while (processes.length < COUNT) processes.push(await start(lab, place))
     const more = async (count: number) => {
       const before = (await ticksIn(store)).length
       await until(async () => (await ticksIn(store)).length >= before + count)

@@ -5,3 +5,8 @@
 export function atLength<Value>(short: Value, long: Value): Value {
   return process.env.WAYBILL_LONG === undefined ? short : long
 }
+
+/** Defines tests that only `npm run test:long` runs: further cases of what a short suite shows in one. */
+export function inLongForm(define: () => void): void {
+  atLength(() => {}, define)()
+}

@@ -10,6 +10,7 @@ import { sqliteStore } from 'waybill/stores/sqlite'
 import { toSubmission } from '../../../src/model/submit-request.ts'
 import { SESSION_TYPE } from '../../../src/operator/internal-types.ts'
 import { newId } from '../../../src/util/new-id.ts'
+import { inLongForm } from '../../support/length.ts'
 import { legacy, mcp, sendMcp, streamed } from '../../support/mcp.ts'
 import { INFO } from '../../support/mcp-clients.ts'
 import { type Api, serveNode } from '../../support/servers.ts'
@@ -258,42 +259,44 @@ test('subscriptions/listen reports updates of resources', async ({ lab }) => {
   expect((await stream.next()).value).toMatchObject({ result: { resultType: 'complete' } })
 })
 
-test('a subscription survives its process, and any other process sends the updates', async ({ lab }) => {
-  const file = lab.file()
-  const start = async () => {
-    const server = await startServer('api', file, `${file}.results`)
-    lab.onEnd(() => server.kill())
-    return server
-  }
-  const [first, second] = await Promise.all([start(), start()])
-  let [posts, streams] = [first.said, second.said]
-  const send: typeof fetch = (input, init) => {
-    const to = init?.method === 'GET' ? streams : posts
-    return fetch(new URL(new URL(String(input)).pathname, to), init)
-  }
-  const { client, updates } = await connect(lab, 'http://mcp.test', send)
-  await client.subscribeResource({ uri: WATCHED })
-  await first.kill()
+inLongForm(() => {
+  test('a subscription survives its process, and any other process sends the updates', async ({ lab }) => {
+    const file = lab.file()
+    const start = async () => {
+      const server = await startServer('api', file, `${file}.results`)
+      lab.onEnd(() => server.kill())
+      return server
+    }
+    const [first, second] = await Promise.all([start(), start()])
+    let [posts, streams] = [first.said, second.said]
+    const send: typeof fetch = (input, init) => {
+      const to = init?.method === 'GET' ? streams : posts
+      return fetch(new URL(new URL(String(input)).pathname, to), init)
+    }
+    const { client, updates } = await connect(lab, 'http://mcp.test', send)
+    await client.subscribeResource({ uri: WATCHED })
+    await first.kill()
 
-  const store = sqliteStore({ path: file })
-  await store.open()
-  lab.onEnd(() => store.close())
-  const { id = '' } = (await store.findByKey('watched', '', WATCHED)) ?? {}
-  const changed = (name: string) => store.change(id, { kind: 'event', name, value: 'null' })
-  await changed('one')
-  await until(() => updates.length === 1)
+    const store = sqliteStore({ path: file })
+    await store.open()
+    lab.onEnd(() => store.close())
+    const { id = '' } = (await store.findByKey('watched', '', WATCHED)) ?? {}
+    const changed = (name: string) => store.change(id, { kind: 'event', name, value: 'null' })
+    await changed('one')
+    await until(() => updates.length === 1)
 
-  // The stream is cut, and the resource changes while there is none.
-  const third = await start()
-  posts = third.said
-  streams = third.said
-  await second.kill()
-  await changed('two')
-  await until(() => updates.length === 2)
-  await client.unsubscribeResource({ uri: WATCHED })
-  await changed('three')
-  await client.subscribeResource({ uri: WATCHED })
-  await changed('four')
-  await until(() => updates.length === 3)
-  expect(updates).toEqual([WATCHED, WATCHED, WATCHED])
+    // The stream is cut, and the resource changes while there is none.
+    const third = await start()
+    posts = third.said
+    streams = third.said
+    await second.kill()
+    await changed('two')
+    await until(() => updates.length === 2)
+    await client.unsubscribeResource({ uri: WATCHED })
+    await changed('three')
+    await client.subscribeResource({ uri: WATCHED })
+    await changed('four')
+    await until(() => updates.length === 3)
+    expect(updates).toEqual([WATCHED, WATCHED, WATCHED])
+  })
 })

@@ -7,6 +7,7 @@ import type { AnyOperationType } from '../../../src/model/operation-type.ts'
 import type { DispatcherOptions, Waybill } from '../../../src/waybill.ts'
 import { azureOf, countOf, failFirst, JOB, launcherOf } from '../../support/azure.ts'
 import { type Act, play, plays } from '../../support/handlers.ts'
+import { atLength, inLongForm } from '../../support/length.ts'
 import {
   hasFinished,
   hasStatus,
@@ -80,15 +81,18 @@ describe('an execution', () => {
     ['stopped by someone, without a hand-back', execution => execution.stop(), /is Stopped/],
     ['deleted', execution => execution.vanish(), /is unknown to Azure Container Apps/],
   ]
-  test.for(ENDS)('that was %s is noticed by the state of the engine', async ([, end, reason], { lab }) => {
-    const { waybill, id, execution } = await atWork(lab, [{ do: 'ignore' }, RETURN])
-    end(execution)
-    expect(await resultOf(waybill.store, id)).toBe('done')
-    const { history, lost } = await recordOf(waybill.store, id)
-    expect(lost).toBe(1)
-    expect(history[0]).toMatchObject({ number: 1, outcome: 'lost', execution: execution.name })
-    expect(history[0]?.error?.detail).toMatch(reason)
-  })
+  test.for(ENDS.slice(0, atLength(1, undefined)))(
+    'that was %s is noticed by the state of the engine',
+    async ([, end, reason], { lab }) => {
+      const { waybill, id, execution } = await atWork(lab, [{ do: 'ignore' }, RETURN])
+      end(execution)
+      expect(await resultOf(waybill.store, id)).toBe('done')
+      const { history, lost } = await recordOf(waybill.store, id)
+      expect(lost).toBe(1)
+      expect(history[0]).toMatchObject({ number: 1, outcome: 'lost', execution: execution.name })
+      expect(history[0]?.error?.detail).toMatch(reason)
+    },
+  )
 
   test('that hangs is noticed by its lease, even if the engine reports it as running', async ({ lab }) => {
     const { waybill, id, execution } = await atWork(lab, [{ do: 'ignore' }, RETURN], {
@@ -114,25 +118,27 @@ describe('an execution', () => {
     expect(history.map(({ outcome }) => outcome)).toEqual(['released', 'completed'])
   })
 
-  test('that was acknowledged but never made is noticed, and another one is started', async ({ lab }) => {
-    const { azure, waybill } = await composed(lab)
-    failFirst(azure, 'start', { acts: 0 })
-    const id = await submit(waybill, type, play(RETURN))
-    expect(await resultOf(waybill.store, id)).toBe('done')
-    expect(await recordOf(waybill.store, id)).toMatchObject({ attempt: 1, lost: 0 })
-    expect(azure.executions).toHaveLength(2)
-  })
+  inLongForm(() => {
+    test('that was acknowledged but never made is noticed, and another one is started', async ({ lab }) => {
+      const { azure, waybill } = await composed(lab)
+      failFirst(azure, 'start', { acts: 0 })
+      const id = await submit(waybill, type, play(RETURN))
+      expect(await resultOf(waybill.store, id)).toBe('done')
+      expect(await recordOf(waybill.store, id)).toMatchObject({ attempt: 1, lost: 0 })
+      expect(azure.executions).toHaveLength(2)
+    })
 
-  test('that never claims is replaced up to a limit', async ({ lab }) => {
-    const stubborn = plays({ lostAttempts: 1 })
-    const { azure, waybill } = await composed(lab, { types: [stubborn] })
-    azure.job(JOB).template = {
-      containers: [{ name: 'main', image: 'a', command: ['node', '-e', 'process.exit(78)'] }],
-    }
-    const { status, error, attempt } = await hasFinished(waybill.store, await submit(waybill, stubborn))
-    expect({ status, code: error?.code, attempt }).toEqual({ status: 'failed', code: 'launch-lost', attempt: 0 })
-    expect(error?.detail).toContain('exit code 78 of main')
-    expect(azure.executions).toHaveLength(2)
+    test('that never claims is replaced up to a limit', async ({ lab }) => {
+      const stubborn = plays({ lostAttempts: 1 })
+      const { azure, waybill } = await composed(lab, { types: [stubborn] })
+      azure.job(JOB).template = {
+        containers: [{ name: 'main', image: 'a', command: ['node', '-e', 'process.exit(78)'] }],
+      }
+      const { status, error, attempt } = await hasFinished(waybill.store, await submit(waybill, stubborn))
+      expect({ status, code: error?.code, attempt }).toEqual({ status: 'failed', code: 'launch-lost', attempt: 0 })
+      expect(error?.detail).toContain('exit code 78 of main')
+      expect(azure.executions).toHaveLength(2)
+    })
   })
 })
 
@@ -154,26 +160,30 @@ describe('a cancel', () => {
     await hasStatus(waybill.store, id, 'canceled')
   })
 
-  test('is repeated if the engine refuses to stop the execution at first', async ({ lab }) => {
-    // Only the engine ends it: its own worker, which learns of the cancel as well, would leave the handler behind.
-    const { azure, waybill, id, execution } = await atWork(lab, [{ do: 'ignore' }], { gracePeriod: '1h' })
-    failFirst(azure, 'stop', { answer: { status: 409 } })
-    await waybill.operations.cancel(id, '')
-    await until(() => execution.status === 'Stopped')
-    await hasStatus(waybill.store, id, 'canceled')
+  inLongForm(() => {
+    test('is repeated if the engine refuses to stop the execution at first', async ({ lab }) => {
+      // Only the engine ends it: its own worker, which learns of the cancel as well, would leave the handler behind.
+      const { azure, waybill, id, execution } = await atWork(lab, [{ do: 'ignore' }], { gracePeriod: '1h' })
+      failFirst(azure, 'stop', { answer: { status: 409 } })
+      await waybill.operations.cancel(id, '')
+      await until(() => execution.status === 'Stopped')
+      await hasStatus(waybill.store, id, 'canceled')
+    })
   })
 })
 
 describe('an Azure Resource Manager', () => {
-  test('that throttles is called again after its Retry-After, and the order is unchanged', async ({ lab }) => {
-    const { azure, waybill } = await composed(lab, { types: [plays({ lostAttempts: 0 })] })
-    failFirst(azure, 'start', { answer: { status: 429, headers: { 'retry-after': '1' } } }, 3)
-    const id = await submit(waybill, type, play(RETURN))
-    expect(await resultOf(waybill.store, id)).toBe('done')
-    expect(await recordOf(waybill.store, id)).toMatchObject({ attempt: 1, lost: 0, launches: 0 })
-    const at = azure.requests.filter(({ kind }) => kind === 'start').map(it => it.at)
-    expect(at).toHaveLength(4)
-    for (const [index, time] of at.slice(1).entries()) expect(time - (at[index] ?? 0)).toBeGreaterThan(990)
+  inLongForm(() => {
+    test('that throttles is called again after its Retry-After, and the order is unchanged', async ({ lab }) => {
+      const { azure, waybill } = await composed(lab, { types: [plays({ lostAttempts: 0 })] })
+      failFirst(azure, 'start', { answer: { status: 429, headers: { 'retry-after': '1' } } }, 3)
+      const id = await submit(waybill, type, play(RETURN))
+      expect(await resultOf(waybill.store, id)).toBe('done')
+      expect(await recordOf(waybill.store, id)).toMatchObject({ attempt: 1, lost: 0, launches: 0 })
+      const at = azure.requests.filter(({ kind }) => kind === 'start').map(it => it.at)
+      expect(at).toHaveLength(4)
+      for (const [index, time] of at.slice(1).entries()) expect(time - (at[index] ?? 0)).toBeGreaterThan(990)
+    })
   })
 
   test('that is unreachable prevents no accepts, and is used when it is back', async ({ lab }) => {

@@ -5,6 +5,7 @@ import { expect } from 'vitest'
 import { emulateAzure } from 'waybill/emulators/azure'
 import { startApp } from '../../support/app.ts'
 import { JOB } from '../../support/azure.ts'
+import { inLongForm } from '../../support/length.ts'
 import { ORDER, orderRequest, placeOrder, readStatus, storedOperation, untilFinal } from '../../support/order.ts'
 import { type TestContext, test, until } from '../../support/waybill.ts'
 
@@ -46,19 +47,21 @@ test('an order goes by POST, a start, a process and the store to 303', async ({ 
   expect((await storedOperation(file)).history[0]).toMatchObject({ outcome: 'completed', execution: execution?.name })
 })
 
-test('a POST does not wait for Azure: it is accepted while Azure does not answer', async ({ lab }) => {
-  const { azure, app } = await deployed(lab, '0')
-  azure.fail(() => ({ answer: 'silence' }))
-  const statusUrls = [await placeOrder(app.url), await placeOrder(app.url)]
-  for (const statusUrl of statusUrls) expect(await readStatus(statusUrl)).toMatchObject({ status: 'pending' })
-  expect(azure.executions).toEqual([])
-})
+inLongForm(() => {
+  test('a POST does not wait for Azure: it is accepted while Azure does not answer', async ({ lab }) => {
+    const { azure, app } = await deployed(lab, '0')
+    azure.fail(() => ({ answer: 'silence' }))
+    const statusUrls = [await placeOrder(app.url), await placeOrder(app.url)]
+    for (const statusUrl of statusUrls) expect(await readStatus(statusUrl)).toMatchObject({ status: 'pending' })
+    expect(azure.executions).toEqual([])
+  })
 
-test('an order whose execution is killed is completed by the next one', async ({ lab }) => {
-  const { azure, app } = await deployed(lab, '1500')
-  const statusUrl = await placeOrder(app.url)
-  await until(async () => ((await (await fetch(statusUrl)).json()) as { status: string }).status === 'running')
-  azure.executions[0]?.kill()
-  expect(await untilFinal(statusUrl)).toMatchObject({ status: 'completed', attempt: 2 })
-  expect(azure.executions).toHaveLength(2)
+  test('an order whose execution is killed is completed by the next one', async ({ lab }) => {
+    const { azure, app } = await deployed(lab, '1500')
+    const statusUrl = await placeOrder(app.url)
+    await until(async () => ((await (await fetch(statusUrl)).json()) as { status: string }).status === 'running')
+    azure.executions[0]?.kill()
+    expect(await untilFinal(statusUrl)).toMatchObject({ status: 'completed', attempt: 2 })
+    expect(azure.executions).toHaveLength(2)
+  })
 })

@@ -15,7 +15,7 @@ import { countUnfinished } from '../../support/unfinished.ts'
 import { submit, test } from '../../support/waybill.ts'
 
 /** Each is the start of a process: `npm run faults` takes five hundred. */
-const ORDERS = Number(process.env.WAYBILL_ORDERS ?? atLength(25, 80))
+const ORDERS = Number(process.env.WAYBILL_ORDERS ?? atLength(20, 80))
 
 /**
  * Of ten starts, one is made and loses its answer, one is made twice, and in turn one is neither made nor answered, or

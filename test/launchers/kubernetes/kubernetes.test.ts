@@ -8,6 +8,7 @@ import type { AnyOperationType } from '../../../src/model/operation-type.ts'
 import type { DispatcherOptions, Waybill } from '../../../src/waybill.ts'
 import { play, plays } from '../../support/handlers.ts'
 import { clientOf, clusterOf, IMAGE, jobImage, type LauncherSetup, launcherOn } from '../../support/kubernetes.ts'
+import { inLongForm } from '../../support/length.ts'
 import {
   hasFinished,
   logOf,
@@ -71,14 +72,16 @@ test('an order goes by POST, a Job and a process to 303 and its result', async (
   expect(emulator.requests.filter(({ verb }) => verb === 'create')).toHaveLength(1)
 })
 
-test('an operation has one Job for each attempt, and its history has their names', async ({ lab }) => {
-  const path = lab.file()
-  const emulator = await clusterOf(lab, path)
-  const waybill = await onKubernetes(lab, emulator, path)
-  const id = await submit(waybill, type, play({ do: 'throw', message: 'once' }, { do: 'return', value: 'twice' }))
-  expect(await resultOf(waybill.store, id)).toBe('twice')
-  const { history } = await recordOf(waybill.store, id)
-  expect(history.map(({ execution }) => execution)).toEqual([`plays-${id}-0-1`, `plays-${id}-1-1`])
+inLongForm(() => {
+  test('an operation has one Job for each attempt, and its history has their names', async ({ lab }) => {
+    const path = lab.file()
+    const emulator = await clusterOf(lab, path)
+    const waybill = await onKubernetes(lab, emulator, path)
+    const id = await submit(waybill, type, play({ do: 'throw', message: 'once' }, { do: 'return', value: 'twice' }))
+    expect(await resultOf(waybill.store, id)).toBe('twice')
+    const { history } = await recordOf(waybill.store, id)
+    expect(history.map(({ execution }) => execution)).toEqual([`plays-${id}-0-1`, `plays-${id}-1-1`])
+  })
 })
 
 describe('an execution that', () => {
@@ -95,70 +98,72 @@ describe('an execution that', () => {
     expect(history[0]?.error?.detail).toMatch(/^Its Job failed: PodFailurePolicy, Container job .* exit code 137 /)
   })
 
-  test('is deleted without a watch event is noticed by its absence', async ({ lab }) => {
-    const path = lab.file()
-    const emulator = await clusterOf(lab, path, {}, { leaseDuration: '1h' })
-    const waybill = await onKubernetes(lab, emulator, path)
-    const id = await submit(waybill, type, play({ do: 'ignore' }, { do: 'return', value: 'again' }))
-    await until(async () => (await recordOf(waybill.store, id)).status === 'running')
-    const { execution } = await recordOf(waybill.store, id)
-    emulator.kill(execution ?? '', 'SIGSTOP')
-    const { api } = clientOf(emulator)
-    const request = { namespace: 'default', name: execution ?? '', propagationPolicy: 'Background' }
-    await api.deleteNamespacedJob(request)
-    expect(await resultOf(waybill.store, id)).toBe('again')
-    const { history } = await recordOf(waybill.store, id)
-    expect(history[0]?.error?.detail).toContain(`There is no Job ${execution}: it was deleted.`)
-  })
+  inLongForm(() => {
+    test('is deleted without a watch event is noticed by its absence', async ({ lab }) => {
+      const path = lab.file()
+      const emulator = await clusterOf(lab, path, {}, { leaseDuration: '1h' })
+      const waybill = await onKubernetes(lab, emulator, path)
+      const id = await submit(waybill, type, play({ do: 'ignore' }, { do: 'return', value: 'again' }))
+      await until(async () => (await recordOf(waybill.store, id)).status === 'running')
+      const { execution } = await recordOf(waybill.store, id)
+      emulator.kill(execution ?? '', 'SIGSTOP')
+      const { api } = clientOf(emulator)
+      const request = { namespace: 'default', name: execution ?? '', propagationPolicy: 'Background' }
+      await api.deleteNamespacedJob(request)
+      expect(await resultOf(waybill.store, id)).toBe('again')
+      const { history } = await recordOf(waybill.store, id)
+      expect(history[0]?.error?.detail).toContain(`There is no Job ${execution}: it was deleted.`)
+    })
 
-  test('never starts because its image cannot be pulled is replaced', async ({ lab }) => {
-    const path = lab.file()
-    const emulator = await clusterOf(lab, path, { images: {} })
-    const waybill = await onKubernetes(lab, emulator, path, { launcher: { startupTimeout: '1s' } })
-    const id = await submit(waybill, type, play({ do: 'return', value: 'at last' }))
-    await until(async () => (await recordOf(waybill.store, id)).launches > 1)
-    expect(emulator.jobs().map(({ metadata }) => metadata.name)).not.toContain(`plays-${id}-0-1`)
-    emulator.provide(IMAGE, jobImage(path))
-    expect(await resultOf(waybill.store, id)).toBe('at last')
-    expect(await recordOf(waybill.store, id)).toMatchObject({ attempt: 1, lost: 0 })
-  })
+    test('never starts because its image cannot be pulled is replaced', async ({ lab }) => {
+      const path = lab.file()
+      const emulator = await clusterOf(lab, path, { images: {} })
+      const waybill = await onKubernetes(lab, emulator, path, { launcher: { startupTimeout: '1s' } })
+      const id = await submit(waybill, type, play({ do: 'return', value: 'at last' }))
+      await until(async () => (await recordOf(waybill.store, id)).launches > 1)
+      expect(emulator.jobs().map(({ metadata }) => metadata.name)).not.toContain(`plays-${id}-0-1`)
+      emulator.provide(IMAGE, jobImage(path))
+      expect(await resultOf(waybill.store, id)).toBe('at last')
+      expect(await recordOf(waybill.store, id)).toMatchObject({ attempt: 1, lost: 0 })
+    })
 
-  test('never starts fails its operation after the limit of launches, with the reason', async ({ lab }) => {
-    const path = lab.file()
-    const emulator = await clusterOf(lab, path, { images: {} })
-    const stubborn = plays({ lostAttempts: 1 })
-    const waybill = await onKubernetes(lab, emulator, path, { type: stubborn, launcher: { startupTimeout: '1s' } })
-    const { error, status } = await hasFinished(waybill.store, await submit(waybill, stubborn))
-    expect({ status, code: error?.code }).toEqual({ status: 'failed', code: 'launch-lost' })
-    expect(error?.detail).toContain('Its pod did not start within 1 s.')
-    expect(emulator.jobs()).toEqual([])
-    expect(emulator.requests.filter(({ verb }) => verb === 'create')).toHaveLength(2)
-  })
+    test('never starts fails its operation after the limit of launches, with the reason', async ({ lab }) => {
+      const path = lab.file()
+      const emulator = await clusterOf(lab, path, { images: {} })
+      const stubborn = plays({ lostAttempts: 1 })
+      const waybill = await onKubernetes(lab, emulator, path, { type: stubborn, launcher: { startupTimeout: '1s' } })
+      const { error, status } = await hasFinished(waybill.store, await submit(waybill, stubborn))
+      expect({ status, code: error?.code }).toEqual({ status: 'failed', code: 'launch-lost' })
+      expect(error?.detail).toContain('Its pod did not start within 1 s.')
+      expect(emulator.jobs()).toEqual([])
+      expect(emulator.requests.filter(({ verb }) => verb === 'create')).toHaveLength(2)
+    })
 
-  test('hangs while the engine reports it as running is noticed by its lease', async ({ lab }) => {
-    const path = lab.file()
-    const emulator = await clusterOf(lab, path, {}, { leaseDuration: '3s' })
-    const store = sqliteStore({ path, synchronous: 'NORMAL' })
-    const dispatcher = { pollInterval: 50, reconcileInterval: 100, launcher: launcherOn(emulator) }
-    const waybill = await lab.waybill([type], { store, sweepInterval: 100, dispatcher })
-    const id = await submit(waybill, type, play({ do: 'wait' }, { do: 'return', value: 'again' }))
-    const job = await runningJob(waybill, id)
-    emulator.freeze()
-    emulator.kill(job, 'SIGSTOP')
-    expect(await resultOf(waybill.store, id)).toBe('again')
-    expect((await recordOf(waybill.store, id)).history[0]?.error?.detail).toContain('Its lease ran out.')
-    expect(emulator.jobs().find(it => it.metadata.name === job)?.status).toMatchObject({ active: 1 })
-  })
+    test('hangs while the engine reports it as running is noticed by its lease', async ({ lab }) => {
+      const path = lab.file()
+      const emulator = await clusterOf(lab, path, {}, { leaseDuration: '3s' })
+      const store = sqliteStore({ path, synchronous: 'NORMAL' })
+      const dispatcher = { pollInterval: 50, reconcileInterval: 100, launcher: launcherOn(emulator) }
+      const waybill = await lab.waybill([type], { store, sweepInterval: 100, dispatcher })
+      const id = await submit(waybill, type, play({ do: 'wait' }, { do: 'return', value: 'again' }))
+      const job = await runningJob(waybill, id)
+      emulator.freeze()
+      emulator.kill(job, 'SIGSTOP')
+      expect(await resultOf(waybill.store, id)).toBe('again')
+      expect((await recordOf(waybill.store, id)).history[0]?.error?.detail).toContain('Its lease ran out.')
+      expect(emulator.jobs().find(it => it.metadata.name === job)?.status).toMatchObject({ active: 1 })
+    })
 
-  test('is reported by a watch is noticed without an inspection', async ({ lab }) => {
-    const path = lab.file()
-    const emulator = await clusterOf(lab, path, {}, { leaseDuration: '1h' })
-    const { api, watch } = clientOf(emulator)
-    const waybill = await onKubernetes(lab, emulator, path, { launcher: { api, watch }, reconcileInterval: '1h' })
-    const id = await submit(waybill, type, play({ do: 'wait' }, { do: 'return', value: 'again' }))
-    emulator.kill(await runningJob(waybill, id))
-    expect(await resultOf(waybill.store, id)).toBe('again')
-    expect((await recordOf(waybill.store, id)).lost).toBe(1)
+    test('is reported by a watch is noticed without an inspection', async ({ lab }) => {
+      const path = lab.file()
+      const emulator = await clusterOf(lab, path, {}, { leaseDuration: '1h' })
+      const { api, watch } = clientOf(emulator)
+      const waybill = await onKubernetes(lab, emulator, path, { launcher: { api, watch }, reconcileInterval: '1h' })
+      const id = await submit(waybill, type, play({ do: 'wait' }, { do: 'return', value: 'again' }))
+      emulator.kill(await runningJob(waybill, id))
+      expect(await resultOf(waybill.store, id)).toBe('again')
+      expect((await recordOf(waybill.store, id)).lost).toBe(1)
+    })
   })
 })
 
@@ -177,15 +182,17 @@ test('a cancel deletes the Job, which stays until its process has ended', async 
   expect(await recordOf(waybill.store, id)).toMatchObject({ lost: 0 })
 })
 
-test('a deleted Job hands its work back, and the next one continues it', async ({ lab }) => {
-  const path = lab.file()
-  const emulator = await clusterOf(lab, path, { secondDuration: 1000 })
-  const waybill = await onKubernetes(lab, emulator, path)
-  const id = await submit(waybill, type, play({ do: 'wait' }, { do: 'return', value: 'moved' }))
-  await launcherOn(emulator).stop(await runningJob(waybill, id))
-  expect(await resultOf(waybill.store, id)).toBe('moved')
-  const { history } = await recordOf(waybill.store, id)
-  expect(history.map(({ outcome }) => outcome)).toEqual(['released', 'completed'])
+inLongForm(() => {
+  test('a deleted Job hands its work back, and the next one continues it', async ({ lab }) => {
+    const path = lab.file()
+    const emulator = await clusterOf(lab, path, { secondDuration: 1000 })
+    const waybill = await onKubernetes(lab, emulator, path)
+    const id = await submit(waybill, type, play({ do: 'wait' }, { do: 'return', value: 'moved' }))
+    await launcherOn(emulator).stop(await runningJob(waybill, id))
+    expect(await resultOf(waybill.store, id)).toBe('moved')
+    const { history } = await recordOf(waybill.store, id)
+    expect(history.map(({ outcome }) => outcome)).toEqual(['released', 'completed'])
+  })
 })
 
 test('operations beyond a quota wait, and run in their turn', async ({ lab }) => {
