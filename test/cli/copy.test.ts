@@ -1,5 +1,6 @@
-import { symlinkSync } from 'node:fs'
-import { basename, dirname, relative } from 'node:path'
+import { copyFileSync, mkdtempSync, rmSync, symlinkSync } from 'node:fs'
+import { tmpdir } from 'node:os'
+import { basename, dirname, join, relative } from 'node:path'
 import { DatabaseSync } from 'node:sqlite'
 import { afterAll, beforeAll, describe, expect } from 'vitest'
 import { postgresStore } from 'waybill/stores/postgres'
@@ -9,6 +10,7 @@ import type { Dump, Store } from '../../src/stores/store.ts'
 import { waybill } from '../support/cli.ts'
 import { CosmosAccount } from '../support/cosmos.ts'
 import { ACCOUNT_KEY, DATABASE } from '../support/cosmos-server.ts'
+import { atLength } from '../support/length.ts'
 import { testDatabase } from '../support/postgres.ts'
 import { submissionOf } from '../support/submission.ts'
 import { type TestContext, test } from '../support/waybill.ts'
@@ -22,9 +24,21 @@ const COUNT = 120
 const idOf = (number: number) => `01941f29-7c00-7000-8000-${String(number).padStart(12, '0')}`
 const by = { holder: 'host/1/x', leaseMs: 30_000, execution: null }
 
+let filled = ''
+beforeAll(async () => {
+  filled = join(mkdtempSync(join(tmpdir(), 'waybill-copy-')), 'filled.db')
+  await fillFile(filled)
+})
+afterAll(() => rmSync(dirname(filled), { recursive: true }))
+
 /** A file with operations in every state that outlasts its processes, and with all that can belong to one. */
-async function filledFile(lab: TestContext): Promise<string> {
+function filledFile(lab: TestContext): string {
   const path = lab.file()
+  copyFileSync(filled, path)
+  return path
+}
+
+async function fillFile(path: string): Promise<void> {
   // Long ago, so that what is past its retention is a tombstone.
   const clock = manualClock()
   const store = sqliteStore({ path, synchronous: 'NORMAL', clock: clock.now })
@@ -33,7 +47,6 @@ async function filledFile(lab: TestContext): Promise<string> {
   clock.advance(1000)
   await store.sweep(1000)
   await store.close()
-  return path
 }
 
 async function fill(store: Store, number: number): Promise<void> {
@@ -93,9 +106,11 @@ async function copy(from: string, to: string, ...more: string[]) {
   return await waybill(['copy', '--from', from, '--to', to, ...more], env)
 }
 
-describe.each(Object.keys(TARGETS) as (keyof typeof TARGETS)[])('waybill copy, from SQLite to %s', kind => {
+const KINDS = atLength<readonly (keyof typeof TARGETS)[]>(['postgres'], ['sqlite', 'postgres', 'cosmos'])
+
+describe.each(KINDS)('waybill copy, from SQLite to %s', kind => {
   test('copies everything, and reports that both are equal', async ({ lab }) => {
-    const path = await filledFile(lab)
+    const path = filledFile(lab)
     const target = await TARGETS[kind](lab)
     const { code, out, err } = await copy(`sqlite:${path}`, target.url)
     expect([code, err]).toEqual([0, ''])
@@ -114,7 +129,7 @@ describe.each(Object.keys(TARGETS) as (keyof typeof TARGETS)[])('waybill copy, f
   })
 
   test('continues an interrupted copy, and copies back in the same way', async ({ lab }) => {
-    const path = await filledFile(lab)
+    const path = filledFile(lab)
     const source = await lab.store(path)
     const target = await TARGETS[kind](lab)
     const there = await target.look()
@@ -142,7 +157,7 @@ describe('waybill copy', () => {
   })
 
   test('refuses a copy of a file to itself under another name', async ({ lab }) => {
-    const path = await filledFile(lab)
+    const path = filledFile(lab)
     symlinkSync(path, `${path}.link`)
     symlinkSync(dirname(path), `${path}.folder`)
     const others = [relative('.', path), `${path}.link`, `${path}.folder/${basename(path)}`]
@@ -154,7 +169,7 @@ describe('waybill copy', () => {
   })
 
   test('keeps operations that have changed in the target, and exits with 1', async ({ lab }) => {
-    const [path, targetPath] = [await filledFile(lab), lab.file()]
+    const [path, targetPath] = [filledFile(lab), lab.file()]
     expect((await copy(`sqlite:${path}`, `sqlite:${targetPath}`)).code).toBe(0)
     const target = await lab.store(targetPath)
     await target.change(idOf(2), { kind: 'cancel' })
@@ -168,7 +183,7 @@ describe('waybill copy', () => {
   })
 
   test('retries transient failures, and continues', async ({ lab }) => {
-    const [path, schema] = [await filledFile(lab), database.nextSchema()]
+    const [path, schema] = [filledFile(lab), database.nextSchema()]
     const url = `${database.url}?schema=${schema}`
     expect((await waybill(['migrate', '--store', url])).code).toBe(0)
     // As a server that shuts down at the second page of operations, and twice more at the next tries.
@@ -187,7 +202,7 @@ describe('waybill copy', () => {
   })
 
   test('reports an operation that cannot be written, and exits with 1', async ({ lab }) => {
-    const [path, targetPath] = [await filledFile(lab), lab.file()]
+    const [path, targetPath] = [filledFile(lab), lab.file()]
     const target = await lab.store(targetPath)
     await target.accept(submissionOf(idOf(999), { owner: 'owner 0', idempotencyKey: 'k0' }))
     const { code, err } = await copy(`sqlite:${path}`, `sqlite:${targetPath}`)
@@ -195,7 +210,7 @@ describe('waybill copy', () => {
   })
 
   test('reports operations that differ after the copy', async ({ lab }) => {
-    const [path, targetPath] = [await filledFile(lab), lab.file()]
+    const [path, targetPath] = [filledFile(lab), lab.file()]
     await copy(`sqlite:${path}`, `sqlite:${targetPath}`)
     // The same version with another content is what a copy fixes: here it cannot, for a trigger undoes it.
     const file = new DatabaseSync(targetPath)
@@ -213,7 +228,7 @@ describe('a schema of PostgreSQL that has no store', () => {
   test.for(['ls', 'show', 'copy', 'blobs'])('is refused by %s, and not created', async (name, { lab }) => {
     const schema = database.nextSchema()
     const url = `${database.url}?schema=${schema}`
-    const from = `sqlite:${await filledFile(lab)}`
+    const from = `sqlite:${filledFile(lab)}`
     const to = `sqlite:${lab.file()}`
     const commands: Record<string, string[]> = {
       ls: ['ls', '--store', url],
