@@ -3,10 +3,12 @@ import { fileURLToPath } from 'node:url'
 import { QueueClient } from '@azure/storage-queue'
 import { describe, expect, onTestFinished, vi } from 'vitest'
 import { receiveScaleRequest, type StorageQueueClient, storageQueue } from 'waybill/launchers/azure-storage-queue'
+import { sqliteStore } from 'waybill/stores/sqlite'
 import { nextRequest } from '../../src/launchers/autoscaler.ts'
 import type { AutoscaleOptions } from '../../src/waybill.ts'
 import { waybillProcess as command, startWaybill } from '../support/cli.ts'
 import { type Act, handlerFile, play, plays } from '../support/handlers.ts'
+import { inLongForm } from '../support/length.ts'
 import { type LocalQueue, localQueue } from '../support/storage-queue.ts'
 import { hasFinished, KeptLog, submit, type TestContext, test, until } from '../support/waybill.ts'
 
@@ -20,9 +22,13 @@ async function laid(lab: TestContext, autoscale: Partial<AutoscaleOptions> = {})
   const store = await lab.store(path)
   const logger = new KeptLog()
   const trigger = storageQueue(queue.client())
-  const api = await lab.waybill([type], { store, logger, autoscale: { trigger, pollInterval: 20, ...autoscale } })
+  const api = await lab.waybill([type], {
+    store: sqliteStore({ path, synchronous: 'NORMAL' }),
+    logger,
+    autoscale: { trigger, pollInterval: 20, ...autoscale },
+  })
   const args = ['work', handlers, '--store', `sqlite:${path}`, '--until-idle', '--idle', '0s', '--queue', queue.url]
-  return { queue, store, logger, args, submit: (...acts: Act[]) => submit(api, type, play(...acts)) }
+  return { api, queue, store, logger, args, submit: (...acts: Act[]) => submit(api, type, play(...acts)) }
 }
 
 test('the real client fits the interface', () => {
@@ -69,20 +75,24 @@ describe('the API', () => {
 
 describe('an execution', () => {
   test('drains the backlog and deletes its message at the end', async ({ lab }) => {
-    const { queue, store, args, submit } = await laid(lab)
+    const { api, queue, store, args, submit } = await laid(lab)
     const ids = [await submit({ do: 'return' }), await submit({ do: 'block', ms: 300 })]
     await until(() => queue.living.length === 1)
-    expect(await command(args)).toMatchObject({ code: 0, err: '' })
+    // While one of the two is claimed, it would request another execution for the other one.
+    await api.stop()
+    expect(await command([...args, '--concurrency', '1'])).toMatchObject({ code: 0, err: '' })
     for (const id of ids) expect((await hasFinished(store, id)).status).toBe('completed')
     expect(queue.living).toEqual([])
     expect(queue.requests.filter(it => it === 'GET' || it === 'DELETE')).toEqual(['GET', 'DELETE'])
   })
 
-  test('exits 0 and deletes its message if others have done the work', async ({ lab }) => {
-    const { queue, args } = await laid(lab)
-    await queue.client().sendMessage('work', { messageTimeToLive: 60 })
-    expect(await command(args)).toMatchObject({ code: 0, err: '' })
-    expect(queue.living).toEqual([])
+  inLongForm(() => {
+    test('exits 0 and deletes its message if others have done the work', async ({ lab }) => {
+      const { queue, args } = await laid(lab)
+      await queue.client().sendMessage('work', { messageTimeToLive: 60 })
+      expect(await command(args)).toMatchObject({ code: 0, err: '' })
+      expect(queue.living).toEqual([])
+    })
   })
 
   test('makes its message visible at once if it is stopped with work left', async ({ lab }) => {
@@ -128,10 +138,12 @@ describe('an execution', () => {
     expect((await hasFinished(store, id)).status).toBe('completed')
   })
 
-  test('reports an invalid queue URL', async ({ lab }) => {
-    const { args } = await laid(lab)
-    const wrong = await command([...args.slice(0, -1), 'orders'])
-    expect(wrong).toMatchObject({ code: 2, err: expect.stringContaining('The queue must be a URL such as https://') })
+  inLongForm(() => {
+    test('reports an invalid queue URL', async ({ lab }) => {
+      const { args } = await laid(lab)
+      const wrong = await command([...args.slice(0, -1), 'orders'])
+      expect(wrong).toMatchObject({ code: 2, err: expect.stringContaining('The queue must be a URL such as https://') })
+    })
   })
 })
 
