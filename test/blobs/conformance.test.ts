@@ -6,6 +6,7 @@ import { folderBlobs } from 'waybill/blobs/folder'
 import { blobMigration, postgresBlobs } from 'waybill/blobs/postgres'
 import { postgresStore } from 'waybill/stores/postgres'
 import { blobStoreConformance } from 'waybill/testing'
+import { inLongForm } from '../support/length.ts'
 import { testDatabase } from '../support/postgres.ts'
 
 const folder = mkdtempSync(join(tmpdir(), 'waybill-blobs-'))
@@ -13,18 +14,8 @@ afterAll(() => rmSync(folder, { recursive: true, force: true }))
 let count = 0
 const nextPath = () => join(folder, `${++count}`)
 
-const database = testDatabase()
-
 blobStoreConformance(
   { name: 'files of a folder', make: async () => folderBlobs({ path: nextPath() }) },
-  { describe, it },
-)
-
-blobStoreConformance(
-  {
-    name: 'tables of PostgreSQL',
-    make: async () => postgresBlobs(database.pool({ max: 3 }), { schema: database.nextSchema() }),
-  },
   { describe, it },
 )
 
@@ -71,87 +62,99 @@ describe('a folder', () => {
   })
 })
 
-describe('PostgreSQL', () => {
-  it('creates its tables once, beside those of the store', async () => {
-    const pool = database.pool()
-    const schema = database.nextSchema()
-    const store = postgresStore(pool, { schema })
-    await store.open()
-    const all = Array.from({ length: 4 }, () => postgresBlobs(pool, { schema }))
-    await Promise.all(all.map(blobs => blobs.open?.()))
-    await all[0]?.put('a/1', pieces('x'), 'text/plain')
-    await all[1]?.open?.()
-    expect(await all[1]?.get('a/1')).toBeDefined()
-    await store.close()
-  })
+inLongForm(() => {
+  const database = testDatabase()
 
-  it('compares strings as bytes, so that no upgrade of collations can break an index', async () => {
-    const pool = database.pool()
-    const schema = database.nextSchema()
-    await pool.query(blobMigration(schema))
-    const { rows } = await pool.query(
-      `SELECT table_name, column_name FROM information_schema.columns
-      WHERE table_schema = $1 AND data_type = 'text' AND collation_name IS DISTINCT FROM 'C'`,
-      [schema],
-    )
-    expect(rows).toEqual([])
-  })
+  blobStoreConformance(
+    {
+      name: 'tables of PostgreSQL',
+      make: async () => postgresBlobs(database.pool({ max: 3 }), { schema: database.nextSchema() }),
+    },
+    { describe, it },
+  )
 
-  it('creates no tables if migrations are forbidden, and says what is missing', async () => {
-    const pool = database.pool()
-    const schema = database.nextSchema()
-    const blobs = postgresBlobs(pool, { schema, migrate: false })
-    await expect(blobs.open?.()).rejects.toThrow(/blobMigration/)
-    await pool.query(blobMigration(schema))
-    await blobs.open?.()
-  })
+  describe('PostgreSQL', () => {
+    it('creates its tables once, beside those of the store', async () => {
+      const pool = database.pool()
+      const schema = database.nextSchema()
+      const store = postgresStore(pool, { schema })
+      await store.open()
+      const all = Array.from({ length: 4 }, () => postgresBlobs(pool, { schema }))
+      await Promise.all(all.map(blobs => blobs.open?.()))
+      await all[0]?.put('a/1', pieces('x'), 'text/plain')
+      await all[1]?.open?.()
+      expect(await all[1]?.get('a/1')).toBeDefined()
+      await store.close()
+    })
 
-  it('says how to grant missing permissions, and works once they are granted', async () => {
-    const pool = database.pool()
-    const schema = database.nextSchema()
-    const user = await database.user(schema)
-    const blobs = postgresBlobs(user.pool, { schema })
-    await expect(blobs.open?.()).rejects.toThrow(/this user may not create them.*blobMigration\(\)/)
+    it('compares strings as bytes, so that no upgrade of collations can break an index', async () => {
+      const pool = database.pool()
+      const schema = database.nextSchema()
+      await pool.query(blobMigration(schema))
+      const { rows } = await pool.query(
+        `SELECT table_name, column_name FROM information_schema.columns
+        WHERE table_schema = $1 AND data_type = 'text' AND collation_name IS DISTINCT FROM 'C'`,
+        [schema],
+      )
+      expect(rows).toEqual([])
+    })
 
-    await pool.query(blobMigration(schema))
-    await user.grant()
-    await blobs.open?.()
-    expect(await blobs.put('a/1', pieces('x'), 'text/plain')).toEqual({ length: 1 })
-  })
+    it('creates no tables if migrations are forbidden, and says what is missing', async () => {
+      const pool = database.pool()
+      const schema = database.nextSchema()
+      const blobs = postgresBlobs(pool, { schema, migrate: false })
+      await expect(blobs.open?.()).rejects.toThrow(/blobMigration/)
+      await pool.query(blobMigration(schema))
+      await blobs.open?.()
+    })
 
-  it('leaves no chunks of an incomplete, replaced or deleted blob', async () => {
-    const pool = database.pool()
-    const schema = database.nextSchema()
-    const blobs = postgresBlobs(pool, { schema, chunkBytes: 1024 })
-    await blobs.open?.()
-    const chunks = async () => (await pool.query(`SELECT count(*)::int AS n FROM "${schema}".blob_chunks`)).rows[0].n
-    async function* failing() {
-      yield Buffer.alloc(5000)
-      throw new Error('gone')
-    }
-    await expect(blobs.put('a/1', failing(), 'text/plain')).rejects.toThrow('gone')
-    expect(await chunks()).toBe(0)
-    await blobs.put('a/1', pieces('x'.repeat(3000)), 'text/plain')
-    await blobs.put('a/1', pieces('y'.repeat(1500)), 'text/plain')
-    expect(await chunks()).toBe(2)
-    await blobs.delete('a/1')
-    expect(await chunks()).toBe(0)
-  })
+    it('says how to grant missing permissions, and works once they are granted', async () => {
+      const pool = database.pool()
+      const schema = database.nextSchema()
+      const user = await database.user(schema)
+      const blobs = postgresBlobs(user.pool, { schema })
+      await expect(blobs.open?.()).rejects.toThrow(/this user may not create them.*blobMigration\(\)/)
 
-  it('holds no connection while a stream waits', async () => {
-    const pool = database.pool({ max: 1 })
-    const blobs = postgresBlobs(pool, { schema: database.nextSchema(), chunkBytes: 1024 })
-    await blobs.open?.()
-    async function* asking() {
-      yield Buffer.alloc(2000)
-      await pool.query('SELECT 1')
-      yield Buffer.alloc(2000)
-    }
-    expect(await blobs.put('a/1', asking(), 'text/plain')).toEqual({ length: 4000 })
-    for await (const _ of (await blobs.get('a/1')) ?? []) await pool.query('SELECT 1')
-  })
+      await pool.query(blobMigration(schema))
+      await user.grant()
+      await blobs.open?.()
+      expect(await blobs.put('a/1', pieces('x'), 'text/plain')).toEqual({ length: 1 })
+    })
 
-  it('refuses invalid chunk sizes', () => {
-    expect(() => postgresBlobs(database.pool(), { chunkBytes: 10 })).toThrow(/chunkBytes/)
+    it('leaves no chunks of an incomplete, replaced or deleted blob', async () => {
+      const pool = database.pool()
+      const schema = database.nextSchema()
+      const blobs = postgresBlobs(pool, { schema, chunkBytes: 1024 })
+      await blobs.open?.()
+      const chunks = async () => (await pool.query(`SELECT count(*)::int AS n FROM "${schema}".blob_chunks`)).rows[0].n
+      async function* failing() {
+        yield Buffer.alloc(5000)
+        throw new Error('gone')
+      }
+      await expect(blobs.put('a/1', failing(), 'text/plain')).rejects.toThrow('gone')
+      expect(await chunks()).toBe(0)
+      await blobs.put('a/1', pieces('x'.repeat(3000)), 'text/plain')
+      await blobs.put('a/1', pieces('y'.repeat(1500)), 'text/plain')
+      expect(await chunks()).toBe(2)
+      await blobs.delete('a/1')
+      expect(await chunks()).toBe(0)
+    })
+
+    it('holds no connection while a stream waits', async () => {
+      const pool = database.pool({ max: 1 })
+      const blobs = postgresBlobs(pool, { schema: database.nextSchema(), chunkBytes: 1024 })
+      await blobs.open?.()
+      async function* asking() {
+        yield Buffer.alloc(2000)
+        await pool.query('SELECT 1')
+        yield Buffer.alloc(2000)
+      }
+      expect(await blobs.put('a/1', asking(), 'text/plain')).toEqual({ length: 4000 })
+      for await (const _ of (await blobs.get('a/1')) ?? []) await pool.query('SELECT 1')
+    })
+
+    it('refuses invalid chunk sizes', () => {
+      expect(() => postgresBlobs(database.pool(), { chunkBytes: 10 })).toThrow(/chunkBytes/)
+    })
   })
 })

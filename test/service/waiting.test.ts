@@ -8,7 +8,7 @@ import { sqliteStore } from 'waybill/stores/sqlite'
 import { OperationWatcher } from '../../src/service/operation-watcher.ts'
 import { acceptedOperation, type Hint, type Store } from '../../src/stores/store.ts'
 import { accepted, documentOf, post } from '../support/http.ts'
-import { atLength } from '../support/length.ts'
+import { atLength, inLongForm } from '../support/length.ts'
 import { ANYONE, openOrderServer, orders } from '../support/order-server.ts'
 import { type Api, idOf, postJson, SERVERS, serveFastify } from '../support/servers.ts'
 import { submissionOf } from '../support/submission.ts'
@@ -340,18 +340,20 @@ describe(`${MANY} long polls`, () => {
     expect(waybill.operations.waiting).toBe(0)
   })
 
-  test('of as many orders each receive theirs', async ({ lab }) => {
-    const served = await openOrderServer(lab, { waybill: { worker: false } })
-    const submitted = Array.from({ length: MANY }, () =>
-      served.waybill.operations.submit(orders, { input: { wish: 'hold' }, owner: ANYONE }),
-    )
-    const ids = (await Promise.all(submitted)).map(({ operation }) => operation.id)
-    const parked = ids.map(id => served.app.inject({ url: `/orders/status/${id}`, headers: { prefer: 'wait=60' } }))
-    await until(() => served.waybill.operations.waiting === MANY)
-    await Promise.all(ids.map(id => served.store.change(id, { kind: 'cancel' })))
-    const answers = await Promise.all(parked)
-    expect(answers.map(({ headers }) => headers.location)).toEqual(ids.map(id => `/orders/${id}`))
-    expect(served.waybill.operations.waiting).toBe(0)
-    await hasStatus(served.store, ids[0] ?? '', 'canceled')
+  inLongForm(() => {
+    test('of as many orders each receive theirs', async ({ lab }) => {
+      const served = await openOrderServer(lab, { waybill: { worker: false } })
+      const submitted = Array.from({ length: MANY }, () =>
+        served.waybill.operations.submit(orders, { input: { wish: 'hold' }, owner: ANYONE }),
+      )
+      const ids = (await Promise.all(submitted)).map(({ operation }) => operation.id)
+      const parked = ids.map(id => served.app.inject({ url: `/orders/status/${id}`, headers: { prefer: 'wait=60' } }))
+      await until(() => served.waybill.operations.waiting === MANY)
+      await Promise.all(ids.map(id => served.store.change(id, { kind: 'cancel' })))
+      const answers = await Promise.all(parked)
+      expect(answers.map(({ headers }) => headers.location)).toEqual(ids.map(id => `/orders/${id}`))
+      expect(served.waybill.operations.waiting).toBe(0)
+      await hasStatus(served.store, ids[0] ?? '', 'canceled')
+    })
   })
 })

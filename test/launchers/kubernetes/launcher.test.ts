@@ -10,6 +10,7 @@ import type {
 } from '../../../src/launchers/kubernetes/kubernetes.ts'
 import { LaunchRefused, type LaunchRequest } from '../../../src/launchers/launcher.ts'
 import { clientOf, clusterOf, IMAGE, JOB_TEMPLATE, launcherOn, programImage } from '../../support/kubernetes.ts'
+import { inLongForm } from '../../support/length.ts'
 import { type TestContext, test, until } from '../../support/waybill.ts'
 
 const ID = '01920000-0000-7000-8000-000000000000'
@@ -239,19 +240,21 @@ describe('an execution is', () => {
     expect(emulator.requests.at(-1)).toMatchObject({ verb: 'list' })
   })
 
-  test('gone when its deadline and its process have ended', async ({ lab }) => {
-    const stubborn = { entrypoint: ['/bin/sh', '-c', "trap '' TERM; while :; do sleep 0.05; done"] }
-    const emulator = await clusterWith(lab, stubborn)
-    const template = structuredClone(JOB_TEMPLATE)
-    if (template.spec) template.spec.activeDeadlineSeconds = 10
-    const launcher = launcherOn(emulator, { template })
-    await launcher.start(request)
-    await until(() => emulator.jobs().some(has('FailureTarget')))
-    expect(await launcher.inspect(NAME)).toEqual({ kind: 'alive' })
-    await until(() => emulator.jobs().some(has('Failed')))
-    const reason = 'Its Job failed: DeadlineExceeded, Job was active longer than specified deadline.'
-    await until(async () => (await launcher.inspect(NAME)).kind === 'gone')
-    expect(await launcher.inspect(NAME)).toEqual({ kind: 'gone', reason })
+  inLongForm(() => {
+    test('gone when its deadline and its process have ended', async ({ lab }) => {
+      const stubborn = { entrypoint: ['/bin/sh', '-c', "trap '' TERM; while :; do sleep 0.05; done"] }
+      const emulator = await clusterWith(lab, stubborn)
+      const template = structuredClone(JOB_TEMPLATE)
+      if (template.spec) template.spec.activeDeadlineSeconds = 10
+      const launcher = launcherOn(emulator, { template })
+      await launcher.start(request)
+      await until(() => emulator.jobs().some(has('FailureTarget')))
+      expect(await launcher.inspect(NAME)).toEqual({ kind: 'alive' })
+      await until(() => emulator.jobs().some(has('Failed')))
+      const reason = 'Its Job failed: DeadlineExceeded, Job was active longer than specified deadline.'
+      await until(async () => (await launcher.inspect(NAME)).kind === 'gone')
+      expect(await launcher.inspect(NAME)).toEqual({ kind: 'gone', reason })
+    })
   })
 
   test('alive while it is stopped, and gone when its process has ended', async ({ lab }) => {
@@ -382,31 +385,33 @@ describe('watching', () => {
     await until(() => ends() === 3)
   })
 
-  test('ends before the client counts silence as a failure, and then resumes', async ({ lab }) => {
-    // 25 s last a little longer than a second here.
-    const emulator = await clusterWith(lab, RUN_FOR_EVER, { secondDuration: 50 })
-    const { api, watch } = clientOf(emulator)
-    const errors: unknown[] = []
-    const seen: KubernetesWatch = {
-      watch: (path, query, onEvent, onEnd) =>
-        watch.watch(path, query, onEvent, error => {
-          errors.push(error)
-          onEnd(error)
-        }),
-    }
-    const launcher = launcherOn(emulator, { api, watch: seen })
-    let ends = 0
-    lab.onEnd(launcher.watchEnds?.(() => ends++) ?? (() => {}))
-    await until(() => errors.length === 3)
-    await launcher.start(request)
-    await until(() => emulator.pidOf(NAME) !== undefined)
-    emulator.kill(NAME)
-    await until(() => ends === 2)
-    expect(errors.slice(0, 3)).toEqual([null, null, null])
-    const watches = emulator.requests.filter(({ verb }) => verb === 'watch')
-    const seconds = watches.map(({ query }) => Number(new URLSearchParams(query).get('timeoutSeconds')))
-    expect(Math.max(...seconds)).toBeLessThan(IDLE_LIMIT_SECONDS)
-    expect(emulator.requests.filter(({ verb }) => verb === 'list')).toHaveLength(1)
+  inLongForm(() => {
+    test('ends before the client counts silence as a failure, and then resumes', async ({ lab }) => {
+      // 25 s last a little longer than a second here.
+      const emulator = await clusterWith(lab, RUN_FOR_EVER, { secondDuration: 50 })
+      const { api, watch } = clientOf(emulator)
+      const errors: unknown[] = []
+      const seen: KubernetesWatch = {
+        watch: (path, query, onEvent, onEnd) =>
+          watch.watch(path, query, onEvent, error => {
+            errors.push(error)
+            onEnd(error)
+          }),
+      }
+      const launcher = launcherOn(emulator, { api, watch: seen })
+      let ends = 0
+      lab.onEnd(launcher.watchEnds?.(() => ends++) ?? (() => {}))
+      await until(() => errors.length === 3)
+      await launcher.start(request)
+      await until(() => emulator.pidOf(NAME) !== undefined)
+      emulator.kill(NAME)
+      await until(() => ends === 2)
+      expect(errors.slice(0, 3)).toEqual([null, null, null])
+      const watches = emulator.requests.filter(({ verb }) => verb === 'watch')
+      const seconds = watches.map(({ query }) => Number(new URLSearchParams(query).get('timeoutSeconds')))
+      expect(Math.max(...seconds)).toBeLessThan(IDLE_LIMIT_SECONDS)
+      expect(emulator.requests.filter(({ verb }) => verb === 'list')).toHaveLength(1)
+    })
   })
 
   test('ends with its listener', async ({ lab }) => {
