@@ -66,6 +66,8 @@ export class TestContext {
       operations,
       logger: SILENT,
       sweepInterval: 100,
+      // A very busy machine may take longer than the default for a statement. A test of this limit sets its own.
+      storeTimeout: '5m',
       ...rest,
       store,
       ...(quick && { worker: quick }),

@@ -242,8 +242,9 @@ describe.concurrent('leases', () => {
       const handlers = handler(apples, async (_, job) => {
         if (job.attempt > 1) return 'second'
         const reason = (await untilStopped(job.signal).catch((error: unknown) => error)) as Error
+        const stoppedAt = Date.now()
         const { leaseUntil } = await recordOf(store.store, job.id)
-        stopped.resolve({ name: reason.name, leaseLeft: (leaseUntil ?? 0) - Date.now() })
+        stopped.resolve({ name: reason.name, leaseLeft: (leaseUntil ?? 0) - stoppedAt })
         throw reason
       })
       const waybill = await lab.waybill([apples], { store: store.store, worker: { handlers, leaseDuration } })
