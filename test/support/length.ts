@@ -10,3 +10,16 @@ export function atLength<Value>(short: Value, long: Value): Value {
 export function inLongForm(define: () => void): void {
   atLength(() => {}, define)()
 }
+
+/** What defines a test, or several, if only the long form has them: `onlyLong(it)('…', …)`. */
+export function onlyLong<Define extends (...given: never[]) => unknown>(define: Define): Define {
+  return atLength((() => {}) as unknown as Define, define)
+}
+
+/** What defines a test, without those that only the long form has: those whose names match. */
+export function longIf<Define extends (name: string, ...given: never[]) => unknown>(
+  left: RegExp,
+  define: Define,
+): Define {
+  return ((name, ...given) => (left.test(name) ? onlyLong(define) : define)(name, ...given)) as Define
+}

@@ -6,14 +6,21 @@ import { testDatabase } from './postgres.ts'
 import { storeAt } from './store-place.ts'
 import type { TestContext } from './waybill.ts'
 
+type Place = readonly [name: string, placeFor: (lab: TestContext) => string]
+
 /** Servers that last as long as the test file, and for each kind of store what makes a place for one. */
-export function storePlaces(): readonly (readonly [name: string, placeFor: (lab: TestContext) => string])[] {
+export function storePlaces(): readonly Place[] {
+  const sqlite: Place = ['SQLite', lab => `sqlite:${lab.file()}`]
+  return [sqlite, ...atLength(() => [], serverPlaces)()]
+}
+
+function serverPlaces(): Place[] {
   const database = testDatabase()
   const account = cosmosAccount()
-  const sqlite = ['SQLite', (lab: TestContext) => `sqlite:${lab.file()}`] as const
-  const postgres = ['PostgreSQL', () => `${database.url}?schema=${database.nextSchema()}`] as const
-  const cosmos = ['Cosmos DB', () => `${account.server.endpoint}#${account.container().id}`] as const
-  return atLength([sqlite], [sqlite, postgres, cosmos])
+  return [
+    ['PostgreSQL', () => `${database.url}?schema=${database.nextSchema()}`],
+    ['Cosmos DB', () => `${account.server.endpoint}#${account.container().id}`],
+  ]
 }
 
 /** An open store at a place. */

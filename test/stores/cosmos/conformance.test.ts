@@ -3,6 +3,8 @@ import { type ManualClock, storeConformance } from 'waybill/testing'
 import type { Store } from '../../../src/stores/store.ts'
 import { cosmosAccount } from '../../support/cosmos.ts'
 import type { Collection } from '../../support/cosmos-server.ts'
+import { longIf } from '../../support/length.ts'
+import { LONG_STORE_TESTS } from '../../support/long-store-tests.ts'
 
 const account = cosmosAccount()
 let last: Collection
@@ -25,5 +27,5 @@ storeConformance(
     },
     reopen: open,
   },
-  { describe, it },
+  { describe, it: longIf(LONG_STORE_TESTS, it) },
 )

@@ -3,6 +3,8 @@ import { beforeAll, describe, it } from 'vitest'
 import { postgresStore } from 'waybill/stores/postgres'
 import { type ManualClock, storeConformance } from 'waybill/testing'
 import type { Store } from '../../../src/stores/store.ts'
+import { longIf } from '../../support/length.ts'
+import { LONG_STORE_TESTS } from '../../support/long-store-tests.ts'
 import { holdsOf, testDatabase } from '../../support/postgres.ts'
 
 // Of version 18: pooler.test.ts has the same of version 15.
@@ -28,5 +30,5 @@ storeConformance(
     },
     hold: holdsOf(database),
   },
-  { describe, it },
+  { describe, it: longIf(LONG_STORE_TESTS, it) },
 )
