@@ -14,7 +14,7 @@ describe('a store under random commands, alone and many at once', () => {
       // Writes of one moment share a transaction, in their order.
       ordered: true,
       listsBy: 'acceptance',
-      runs: atLength(50, 150),
+      runs: atLength(25, 150),
       longest: 60,
     })
   })

@@ -7,6 +7,7 @@ import { listAllActive } from '../../../src/stores/list-all-active.ts'
 import type { Hint, Store } from '../../../src/stores/store.ts'
 import { cosmosAccount } from '../../support/cosmos.ts'
 import type { Collection } from '../../support/cosmos-server.ts'
+import { onlyLong } from '../../support/length.ts'
 import { submissionOf } from '../../support/submission.ts'
 
 const account = cosmosAccount()
@@ -144,23 +145,26 @@ describe('the change feed', () => {
     await gap
   })
 
-  it('is read again at once by a process that is behind, with a hint that changes may have been missed', async () => {
-    const container = account.container({ partitions: 1 })
-    // The interval is so long that only turns which follow at once can read all of it.
-    const store = await account.store(container, { pollInterval: 600_000 })
-    const body = { kind: 'operation', record: { type: 'orders', status: 'completed' } }
-    for (let index = 0; index < 9000; index++) container.create(`${index}`, { ...body, id: `${index}` })
-    const counts = { ended: 0, unknown: 0 }
-    await new Promise<void>(resolve => {
-      const unwatch = store.watch(({ kind }) => {
-        if (kind === 'unknown') counts.unknown++
-        if (kind !== 'ended' || ++counts.ended < 9000) return
-        unwatch()
-        resolve()
+  onlyLong(it)(
+    'is read again at once by a process that is behind, with a hint that changes may have been missed',
+    async () => {
+      const container = account.container({ partitions: 1 })
+      // The interval is so long that only turns which follow at once can read all of it.
+      const store = await account.store(container, { pollInterval: 600_000 })
+      const body = { kind: 'operation', record: { type: 'orders', status: 'completed' } }
+      for (let index = 0; index < 9000; index++) container.create(`${index}`, { ...body, id: `${index}` })
+      const counts = { ended: 0, unknown: 0 }
+      await new Promise<void>(resolve => {
+        const unwatch = store.watch(({ kind }) => {
+          if (kind === 'unknown') counts.unknown++
+          if (kind !== 'ended' || ++counts.ended < 9000) return
+          unwatch()
+          resolve()
+        })
       })
-    })
-    expect(counts).toEqual({ ended: 9000, unknown: 2 })
-  })
+      expect(counts).toEqual({ ended: 9000, unknown: 2 })
+    },
+  )
 
   describe('of a process in which nothing happens', () => {
     const HOUR_MS = 3_600_000

@@ -1,6 +1,7 @@
 import { afterEach, expect, it } from 'vitest'
 import type { Claim, Store } from '../../../src/stores/store.ts'
 import { cosmosAccount } from '../../support/cosmos.ts'
+import { atLength } from '../../support/length.ts'
 import { submissionOf } from '../../support/submission.ts'
 
 const account = cosmosAccount()
@@ -19,11 +20,16 @@ function numbered(index: number): string {
   return `op-${String(index).padStart(4, '0')}`
 }
 
-it('twenty processes on one queue claim every operation once', async () => {
+const PROCESSES = atLength(8, 20)
+const COUNT = atLength(60, 200)
+
+it(`${PROCESSES} processes on one queue claim every operation once`, async () => {
   const container = account.container({ partitions: 3 })
-  const stores = await Promise.all(Array.from({ length: 20 }, () => account.store(container, { pollInterval: 60_000 })))
+  const stores = await Promise.all(
+    Array.from({ length: PROCESSES }, () => account.store(container, { pollInterval: 60_000 })),
+  )
   await Promise.all(
-    Array.from({ length: 200 }, (_, index) => stores[index % 20]?.accept(submissionOf(numbered(index)))),
+    Array.from({ length: COUNT }, (_, index) => stores[index % PROCESSES]?.accept(submissionOf(numbered(index)))),
   )
   const before = account.server.answered.length
   const claimed: string[] = []
@@ -36,11 +42,11 @@ it('twenty processes on one queue claim every operation once', async () => {
       }
     }),
   )
-  expect(claimed.toSorted()).toEqual(Array.from({ length: 200 }, (_, index) => numbered(index)))
+  expect(claimed.toSorted()).toEqual(Array.from({ length: COUNT }, (_, index) => numbered(index)))
   for (const id of claimed) expect((await stores[0]?.read(id))?.attempt).toBe(1)
   const writes = account.server.answered.slice(before).filter(({ kind }) => kind === 'replace')
   // Without the spread, twenty claimers lose some nineteen races for each that one of them wins; with it, less than one.
-  expect(writes.filter(({ status }) => status === 412).length).toBeLessThan(1.5 * 200)
+  expect(writes.filter(({ status }) => status === 412).length).toBeLessThan(1.5 * COUNT)
 })
 
 it('operations that were claimed before a failure of the service are returned', async () => {

@@ -21,7 +21,7 @@ describe('the Cosmos DB store under random commands, alone and many at once', ()
       open,
       ordered: false,
       listsBy: 'id',
-      runs: Number(process.env.WAYBILL_LISTS ?? atLength(3, 10)),
+      runs: Number(process.env.WAYBILL_LISTS ?? atLength(2, 10)),
       longest: 40,
     })
   })

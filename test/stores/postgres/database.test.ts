@@ -6,6 +6,7 @@ import { quoteSchema, SCHEMA_VERSION } from '../../../src/stores/postgres/schema
 import { statementsFor } from '../../../src/stores/postgres/statements.ts'
 import { acceptedOperation, type Store } from '../../../src/stores/store.ts'
 import { numberedId } from '../../../src/testing/store-conformance/context.ts'
+import { atLength, onlyLong } from '../../support/length.ts'
 import { testDatabase } from '../../support/postgres.ts'
 import { submissionOf } from '../../support/submission.ts'
 import { countUnfinished } from '../../support/unfinished.ts'
@@ -409,7 +410,7 @@ it('two processes that accept the same keys in opposite orders never deadlock', 
   const both: Store[] = []
   for (const own of pools) both.push(await open({ schema, notifications: false }, own))
   const before = await deadlocks()
-  for (let round = 0; round < 10; round++) {
+  for (let round = 0; round < atLength(3, 10); round++) {
     const keys = Array.from({ length: 300 }, (_, index) => `${round} ${index}`)
     const accept = (store: Store | undefined, key: string, at: number) =>
       store?.accept(submissionOf(numberedId(at), { idempotencyKey: key }))
@@ -431,7 +432,7 @@ async function deadlocks(): Promise<number> {
   return rows[0].deadlocks
 }
 
-it('40 workers that claim concurrently for 200 slots each all get work', async () => {
+onlyLong(it)('40 workers that claim concurrently for 200 slots each all get work', async () => {
   const store = await open({ timeout: 60_000 }, database.pool({ max: 41 }))
   await fillQueue(database.lastSchema(), 30_000, 'NULL')
   const from = { types: [{ type: 'orders', limit: 200 }], limit: 200 }

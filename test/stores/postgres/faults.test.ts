@@ -6,6 +6,7 @@ import { type PostgresStoreOptions, postgresStore } from 'waybill/stores/postgre
 import { isFinal } from '../../../src/model/protocol.ts'
 import type { Hint, Store } from '../../../src/stores/store.ts'
 import type { Waybill } from '../../../src/waybill.ts'
+import { atLength } from '../../support/length.ts'
 import { PostgresServer } from '../../support/postgres.ts'
 import { TcpProxy } from '../../support/tcp-proxy.ts'
 import { hasStatus, recordOf, submit, type TestContext, test, when } from '../../support/waybill.ts'
@@ -103,7 +104,7 @@ describe('a connection that goes silent', () => {
     const outside = newStore(lab, options)
     await outside.open()
     lab.onEnd(() => outside.close())
-    for (let round = 0; round < 3; round++) {
+    for (let round = 0; round < atLength(1, 3); round++) {
       const load = submitAll(waybill, 40)
       await sleep(100)
       proxy.freeze()
@@ -143,21 +144,23 @@ describe('a record that another session has locked', () => {
 })
 
 describe('a server that is stopped and started', () => {
+  const COUNT = atLength(1500, 5000)
+
   test('loses nothing: all operations end without a restart of anything else', async ({ lab }) => {
     const schema = newSchema()
     const options = { schema, timeout: 2000 }
     const api = await lab.waybill([parcels], { store: newStore(lab, options) })
     const worker = { handlers, leaseDuration: '4s' } as const
     const working = await lab.waybill([parcels], { store: newStore(lab, options), worker })
-    const load = submitAll(api, 5000)
-    for (let round = 0; round < 3; round++) {
+    const load = submitAll(api, COUNT)
+    for (let round = 0; round < atLength(2, 3); round++) {
       await sleep(200)
       await server.stop()
       await sleep(300)
       await server.start()
     }
     const ids = await load
-    expect(new Set(ids).size).toBe(5000)
+    expect(new Set(ids).size).toBe(COUNT)
     for (const id of ids) await hasStatus(api.store, id, 'completed')
     expect(api.stalled()).toEqual([])
     expect(working.stalled()).toEqual([])

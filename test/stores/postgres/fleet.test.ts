@@ -3,20 +3,24 @@ import { expect, it } from 'vitest'
 import { postgresStore } from '../../../src/stores/postgres/postgres.ts'
 import { startApp } from '../../support/app.ts'
 import { startWaybill } from '../../support/cli.ts'
+import { atLength } from '../../support/length.ts'
 import { placeOrder, untilFinal } from '../../support/order.ts'
 import { testDatabase } from '../../support/postgres.ts'
 
 const API = new URL('../../fixtures/fleet/api.ts', import.meta.url).pathname
 const PROCESSOR = new URL('../../../examples/orders/processor.ts', import.meta.url).pathname
-const ORDERS = 300
+const ORDERS = atLength(100, 300)
+const WORKERS = atLength(2, 3)
 
 const database = testDatabase()
 
-it('two APIs and three workers share the work, and run no operation twice', async () => {
+it(`two APIs and ${WORKERS} workers share the work, and run no operation twice`, async () => {
   const schema = database.nextSchema()
   const env = { WAYBILL_STORE: `${database.url}?schema=${schema}`, ORDER_PROCESSING_MS: '20' }
   const apis = [await startApp({ file: '', entry: API, env }), await startApp({ file: '', entry: API, env })]
-  const workers = [1, 2, 3].map(() => startWaybill(['work', PROCESSOR, '--run', 'inline', '--concurrency', '8'], env))
+  const workers = Array.from({ length: WORKERS }, () =>
+    startWaybill(['work', PROCESSOR, '--run', 'inline', '--concurrency', '8'], env),
+  )
   await Promise.all(workers.map(worker => worker.writes('Working on')))
   const urls = await Promise.all(Array.from({ length: ORDERS }, (_, at) => placeOrder(apis[at % 2]?.url ?? '')))
   expect(new Set(urls).size).toBe(ORDERS)
@@ -34,6 +38,6 @@ it('two APIs and three workers share the work, and run no operation twice', asyn
     holders.add(done?.holder ?? '')
   }
   await store.close()
-  expect(holders.size).toBe(3)
+  expect(holders.size).toBe(WORKERS)
   for (const api of apis) expect(await api.stop()).toEqual({ code: 0, signal: null })
 })

@@ -18,7 +18,7 @@ describe('the PostgreSQL store under random commands', () => {
       },
       ordered: false,
       listsBy: 'id',
-      runs: atLength(8, 25),
+      runs: atLength(4, 25),
       longest: 40,
     })
   })

@@ -33,12 +33,12 @@ const SEARCHES: Readonly<Record<string, BrowseQuery>> = {
 }
 
 /** When the statistics were made: never, while the table was empty, or just now. */
-const ANALYZED = ['never', 'while empty', 'just now'] as const
+const ANALYZED = ['while empty', 'never', 'just now'] as const
 
 describe.each(atLength<readonly Version[]>([18], VERSIONS))('on PostgreSQL %i', version => {
   const database = testDatabase(version)
 
-  describe.each(ANALYZED)('analyzed: %s', analyzed => {
+  describe.each(ANALYZED.slice(0, atLength(1, undefined)))('analyzed: %s', analyzed => {
     let client: PoolClient
     let schema: string
 

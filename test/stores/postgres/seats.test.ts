@@ -11,6 +11,7 @@ import { SEATS } from '../../../src/stores/postgres/seats.ts'
 import { statementsFor } from '../../../src/stores/postgres/statements.ts'
 import type { Hint, HintNeed, Store } from '../../../src/stores/store.ts'
 import { numberedId } from '../../../src/testing/store-conformance/context.ts'
+import { onlyLong } from '../../support/length.ts'
 import { testDatabase } from '../../support/postgres.ts'
 import { submissionOf } from '../../support/submission.ts'
 import { until } from '../../support/waybill.ts'
@@ -130,7 +131,7 @@ describe('processes that look for the same work', () => {
     await expect.poll(() => listening(members).length, PATIENCE).toBe(MEMBERS)
   })
 
-  it('listen beside processes that look for other work', async () => {
+  onlyLong(it)('listen beside processes that look for other work', async () => {
     const [some, others] = [await start(MEMBERS, WORK), await start(1, { work: 'claims of refunds' })]
     await untilListening(some, SEATS)
     expect(listening(others)).toHaveLength(1)
@@ -163,7 +164,7 @@ describe('processes that look for the same work', () => {
     await untilListening(members, SEATS)
   })
 
-  it('keep their seats while what else they do is full, or was full before it was stopped', async () => {
+  onlyLong(it)('keep their seats while what else they do is full, or was full before it was stopped', async () => {
     const members = await start(MEMBERS)
     const watch = ({ store, hints }: Member, holder: string) =>
       store.watch(hint => void hints.push(hint), { work: WORK.work, holder })
@@ -184,7 +185,7 @@ describe('processes that look for the same work', () => {
     expect(listening(members)).toEqual(seated)
   })
 
-  it('listen as long as there are seats, even if they can do no more', async () => {
+  onlyLong(it)('listen as long as there are seats, even if they can do no more', async () => {
     const members = await start(SEATS, WORK)
     await sendUntil(() => sent % 100 === 0)
     const from = { types: [{ type: 'orders', limit: 1 }], limit: 1 }
@@ -215,7 +216,7 @@ describe('processes with requests that wait', () => {
   })
 })
 
-it('an operation costs a few claims, however many workers wait for it', async () => {
+onlyLong(it)('an operation costs a few claims, however many workers wait for it', async () => {
   const orders = defineOperation({ name: 'orders' })
   const [workers, count] = [20, 100]
   let ran = 0

@@ -38,15 +38,12 @@ const burst = (client: PoolClient) => insert(client, WAITING, 'status', '0')
 const analyze = (client: PoolClient) => client.query('ANALYZE operations, payloads')
 
 /** How the tables and the statistics came to be as they are. */
-const BURSTS: Readonly<Record<string, (client: PoolClient) => Promise<unknown>>> = {
-  'never analyzed': burst,
+const STATES: Readonly<Record<string, (client: PoolClient) => Promise<unknown>>> = {
   'analyzed while empty, then a burst': async client => {
     await analyze(client)
     await burst(client)
   },
-}
-const STATES: typeof BURSTS = {
-  ...BURSTS,
+  'never analyzed': burst,
   'analyzed with finished operations alone, then a burst': async client => {
     await insert(client, 5 * WAITING, 'status, attempt', '2, 1', 1)
     await analyze(client)
@@ -183,7 +180,7 @@ describe.each(atLength<readonly Version[]>([18], VERSIONS))('on PostgreSQL %i', 
     return schema
   }
 
-  describe.each(Object.entries(atLength(BURSTS, STATES)))('%s', (_, fill) => {
+  describe.each(Object.entries(STATES).slice(0, atLength(1, undefined)))('%s', (_, fill) => {
     let client: PoolClient
     let schema: string
     beforeAll(async () => {

@@ -5,6 +5,7 @@ import type { Hint, Store } from '../../../src/stores/store.ts'
 import type { Command, Report } from '../../fixtures/sqlite-process.ts'
 import { Child } from '../../support/child.ts'
 import { temporaryFolder } from '../../support/folder.ts'
+import { atLength } from '../../support/length.ts'
 import { submissionOf } from '../../support/submission.ts'
 import { countUnfinished } from '../../support/unfinished.ts'
 
@@ -109,7 +110,7 @@ describe('two processes on one SQLite file', () => {
   })
 
   it('open a new file at the same time, and one of them creates the tables', async () => {
-    for (let round = 0; round < 3; round++) {
+    for (let round = 0; round < atLength(1, 3); round++) {
       const path = files.next()
       const stores = await Promise.all(Array.from({ length: 4 }, () => openStore(path)))
       await Promise.all(stores.map((store, index) => store.accept(submissionOf(`${index}`))))
@@ -133,27 +134,30 @@ it('holds limits exactly when several writers submit at once', async () => {
 })
 
 describe('a process that is killed while it writes', () => {
-  it.each([1, 10, 35, 100])('has lost nothing that it had confirmed, killed after %i completions', async count => {
-    const path = files.next()
-    const child = await openChild(path)
-    child.tell({ do: 'write' })
-    await child.reported(count, ({ did }) => did === 'complete')
-    await child.kill()
+  it.each(atLength([10], [1, 10, 35, 100]))(
+    'has lost nothing that it had confirmed, killed after %i completions',
+    async count => {
+      const path = files.next()
+      const child = await openChild(path)
+      child.tell({ do: 'write' })
+      await child.reported(count, ({ did }) => did === 'complete')
+      await child.kill()
 
-    const store = await openStore(path)
-    const confirmed = (what: Report['did']) =>
-      child.reports.flatMap(it => (it.did === what && 'id' in it ? [it.id] : []))
-    expect(confirmed('complete').length).toBeGreaterThanOrEqual(count)
-    for (const id of confirmed('accept')) {
-      expect(await store.read(id)).toBeDefined()
-      expect(await store.readPayload(id, 'input')).toBe(JSON.stringify(id))
-    }
-    for (const id of confirmed('complete')) {
-      expect((await store.read(id))?.status).toBe('completed')
-      expect(await store.readPayload(id, 'output')).toBe(JSON.stringify(id))
-    }
-    await assertWhole(store)
-  })
+      const store = await openStore(path)
+      const confirmed = (what: Report['did']) =>
+        child.reports.flatMap(it => (it.did === what && 'id' in it ? [it.id] : []))
+      expect(confirmed('complete').length).toBeGreaterThanOrEqual(count)
+      for (const id of confirmed('accept')) {
+        expect(await store.read(id)).toBeDefined()
+        expect(await store.readPayload(id, 'input')).toBe(JSON.stringify(id))
+      }
+      for (const id of confirmed('complete')) {
+        expect((await store.read(id))?.status).toBe('completed')
+        expect(await store.readPayload(id, 'output')).toBe(JSON.stringify(id))
+      }
+      await assertWhole(store)
+    },
+  )
 
   it('does not keep others from writing', async () => {
     const path = files.next()
