@@ -6,6 +6,7 @@ import { sqliteStore } from 'waybill/stores/sqlite'
 import type { Waybill, WorkerOptions } from '../../src/waybill.ts'
 import { isGone, pidOf, worker } from '../support/children.ts'
 import { type Act, handlerFile, play, plays } from '../support/handlers.ts'
+import { atLength, onlyLong } from '../support/length.ts'
 import { controlTimeouts, LONG_MS } from '../support/timeouts.ts'
 import {
   faultyStore,
@@ -38,14 +39,14 @@ describe('children', () => {
     expect(second).toBe(first)
   })
 
-  test('end when the composition stops', async ({ lab }) => {
+  onlyLong(test)('end when the composition stops', async ({ lab }) => {
     const waybill = await lab.waybill([type], worker())
     const pid = await resultOf(waybill.store, await perform(waybill, { do: 'pid' }))
     await waybill.stop()
     expect(isGone(Number(pid))).toBe(true)
   })
 
-  test('have the lowest scheduling priority, if the system has one', async ({ lab }) => {
+  onlyLong(test)('have the lowest scheduling priority, if the system has one', async ({ lab }) => {
     const waybill = await lab.waybill([type], worker({ niceness: 'idle' }))
     const pid = Number(await resultOf(waybill.store, await perform(waybill, { do: 'pid' })))
     await until(() => getPriority(pid) === 10 && policyOf(pid) === policyAtMost())
@@ -135,7 +136,7 @@ describe('a crash of a child', () => {
       init: { execArgv: ['--max-old-space-size=32'] },
     },
   ]
-  for (const { name, act, reason, init } of crashes) {
+  for (const { name, act, reason, init } of atLength(crashes.slice(1, 2), crashes)) {
     test(`${name} costs one attempt at once, and the next one runs in a new child`, async ({ lab }) => {
       const waybill = await lab.waybill([type], worker({ leaseDuration: '1h', ...init }))
       const id = await perform(waybill, act, { do: 'return', value: 'recovered' })
@@ -168,7 +169,7 @@ describe('a child that ignores', () => {
     await until(() => isGone(pid))
   })
 
-  test('a timeout is killed after the grace time, which costs one attempt', async ({ lab }) => {
+  onlyLong(test)('a timeout is killed after the grace time, which costs one attempt', async ({ lab }) => {
     const advance = controlTimeouts(lab)
     const hasty = plays({ attempts: 2, timeout: LONG_MS })
     const waybill = await lab.waybill([hasty], worker({ gracePeriod: 100 }))

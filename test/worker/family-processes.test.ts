@@ -5,9 +5,7 @@ import { storeFromUrl } from 'waybill/from-url'
 import { processLauncher } from 'waybill/launchers/process'
 import { squares, sumOf, sums } from '../fixtures/handlers/family.ts'
 import { Child } from '../support/child.ts'
-import { cosmosAccount } from '../support/cosmos.ts'
 import { atLength } from '../support/length.ts'
-import { testDatabase } from '../support/postgres.ts'
 import { openStore, storePlaces } from '../support/store-places.ts'
 import { hasFinished, resultOf, submit, type TestContext, test, until } from '../support/waybill.ts'
 
@@ -15,18 +13,13 @@ const HANDLERS = new URL('../fixtures/handlers/family.ts', import.meta.url)
 const JOB = new URL('../fixtures/family-job.ts', import.meta.url)
 const PROCESS = new URL('../fixtures/family-process.ts', import.meta.url)
 
-const database = testDatabase()
-const account = cosmosAccount()
-
-const URLS = {
-  SQLite: (lab: TestContext) => `sqlite:${lab.file()}`,
-  PostgreSQL: () => database.url,
-}
-const STORES: Record<string, (lab: TestContext) => Promise<Store>> = {
-  SQLite: lab => lab.store(lab.file()),
-  PostgreSQL: () => storeFromUrl(database.url),
-  'Cosmos DB': () => account.store(account.container()),
-}
+const PLACES = storePlaces()
+/** Without Cosmos DB, whose server is not that of a URL. */
+const URLS = PLACES.filter(([name]) => name !== 'Cosmos DB')
+/** Enough children that processes are killed while some have ended and others have not. */
+const COUNT = atLength(30, 60)
+/** Each is an execution. */
+const CHILDREN = atLength(2, 3)
 
 /** The parent has completed with the results of all of its children, each of which has run to one result. */
 async function expectFamily(store: Store, parent: string, count: number): Promise<readonly string[]> {
@@ -38,11 +31,11 @@ async function expectFamily(store: Store, parent: string, count: number): Promis
   return history.map(({ outcome }) => outcome)
 }
 
-describe.for(Object.entries(STORES))('on %s', ([_, open]) => {
+describe.for(PLACES)('on %s', ([_, placeFor]) => {
   test('a parent and its children run in child processes, and the parent runs twice at most', async ({ lab }) => {
     const worker = { handlers: HANDLERS, run: 'children', concurrency: 2 } as const
     // Read without the time limit that a Waybill puts on its store, which a slow machine exceeds.
-    const store = await open(lab)
+    const store = await openStore(lab, placeFor(lab))
     const waybill = await lab.waybill([sums, squares], { store, worker })
     const parent = await submit(waybill, sums, { count: 12 })
     const outcomes = await expectFamily(store, parent, 12)
@@ -50,7 +43,7 @@ describe.for(Object.entries(STORES))('on %s', ([_, open]) => {
   })
 })
 
-describe.for(Object.entries(URLS))('on %s', ([_, urlFor]) => {
+describe.for(URLS)('on %s', ([_, urlFor]) => {
   test('a parent and its children are executions, and one that is suspended exits 0', async ({ lab }) => {
     const url = urlFor(lab)
     // There is a place for one: no child could run while its parent waits, did the parent keep it.
@@ -59,8 +52,8 @@ describe.for(Object.entries(URLS))('on %s', ([_, urlFor]) => {
       store: await storeFromUrl(url),
       dispatcher: { launcher, reconcileInterval: 500 },
     })
-    const parent = await submit(waybill, sums, { count: 3 })
-    const outcomes = await expectFamily(waybill.store, parent, 3)
+    const parent = await submit(waybill, sums, { count: CHILDREN })
+    const outcomes = await expectFamily(waybill.store, parent, CHILDREN)
     expect(outcomes).toEqual(['suspended', 'completed'])
     const { history } = (await waybill.store.read(parent)) ?? { history: [] }
     const executions = history.map(({ execution }) => execution ?? '')
@@ -72,9 +65,8 @@ describe.for(Object.entries(URLS))('on %s', ([_, urlFor]) => {
   })
 })
 
-describe.for(storePlaces())('on %s', ([_, placeFor]) => {
+describe.for(PLACES)('on %s', ([_, placeFor]) => {
   test('a parent whose processes are killed again and again completes with each child once', async ({ lab }) => {
-    const COUNT = 60
     const place = placeFor(lab)
     const store = await openStore(lab, place)
     const parent = await submit(lab.composition([sums, squares], { store }), sums, { count: COUNT })

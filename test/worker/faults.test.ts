@@ -6,7 +6,7 @@ import { join } from 'node:path'
 import { setTimeout as sleep } from 'node:timers/promises'
 import { describe, expect, it } from 'vitest'
 import { type App, startApp, temporaryFolder } from '../support/app.ts'
-import { atLength } from '../support/length.ts'
+import { atLength, onlyLong } from '../support/length.ts'
 import {
   ORDER,
   orderRequest,
@@ -21,7 +21,6 @@ import {
 import { childrenOf, untilGone } from '../support/processes.ts'
 
 const DEADLY = new URL('../fixtures/deadly/api.ts', import.meta.url).pathname
-const RUNS = ['children', 'process'] as const
 
 function temporaryFile(): string {
   return join(temporaryFolder(), 'orders.db')
@@ -38,34 +37,37 @@ describe('everything is killed again and again', () => {
   const seed = Number(process.env.WAYBILL_SEED ?? Math.floor(Math.random() * 2 ** 32))
 
   // An execution costs the start of a process: there are fewer of them.
-  it.each([
+  const LOADS: [run: string, ordersPerRound: number, roundMs: number][] = [
     ['children', 60, 900],
-    ['inline', 60, 900],
     ['process', 10, 2500],
-  ])(`WAYBILL_RUN=%s loses nothing and runs nothing twice (seed ${seed})`, async (run, ordersPerRound, roundMs) => {
-    console.log(`faults: WAYBILL_RUN=${run} WAYBILL_SEED=${seed}`)
-    const file = temporaryFile()
-    const env = { WAYBILL_RUN: run, WAYBILL_CONCURRENCY: '4', ORDER_PROCESSING_MS: '150' }
-    const book = new Book()
-    const random = randomFrom(seed)
-    for (let round = 0; round < ROUNDS; round++) {
-      const app = await startApp({ file, env })
-      const load = book.place(app, ordersPerRound, random)
-      await sleep(30 + random() * roundMs)
-      await app.killGroup()
-      await load
-    }
-    const app = await startApp({ file, env: { ...env, ORDER_PROCESSING_MS: '0' } })
-    // A client whose POST had no answer sends it again, with its key.
-    await book.placeAgain(app)
-    for (const path of book.accepted) await untilFinal(new URL(path, app.url).href)
-    await app.stop()
-    await book.check(file)
-  })
+  ]
+  it.each(atLength(LOADS, [...LOADS, ['inline', 60, 900]]))(
+    `WAYBILL_RUN=%s loses nothing and runs nothing twice (seed ${seed})`,
+    async (run, ordersPerRound, roundMs) => {
+      console.log(`faults: WAYBILL_RUN=${run} WAYBILL_SEED=${seed}`)
+      const file = temporaryFile()
+      const env = { WAYBILL_RUN: run, WAYBILL_CONCURRENCY: '4', ORDER_PROCESSING_MS: '150' }
+      const book = new Book()
+      const random = randomFrom(seed)
+      for (let round = 0; round < ROUNDS; round++) {
+        const app = await startApp({ file, env })
+        const load = book.place(app, ordersPerRound, random)
+        await sleep(30 + random() * roundMs)
+        await app.killGroup()
+        await load
+      }
+      const app = await startApp({ file, env: { ...env, ORDER_PROCESSING_MS: '0' } })
+      // A client whose POST had no answer sends it again, with its key.
+      await book.placeAgain(app)
+      for (const path of book.accepted) await untilFinal(new URL(path, app.url).href)
+      await app.stop()
+      await book.check(file)
+    },
+  )
 })
 
 describe('a single process is killed', () => {
-  it('has its order run again at once if it is a child process', async () => {
+  onlyLong(it)('has its order run again at once if it is a child process', async () => {
     const file = temporaryFile()
     const app = await startApp({ file, env: { WAYBILL_CONCURRENCY: '1', ORDER_PROCESSING_MS: '60000' } })
     const statusUrl = await placeOrder(app.url)
@@ -99,7 +101,7 @@ describe('a single process is killed', () => {
     expect(history[0]?.error).toMatchObject({ code: 'worker-lost', detail: expect.stringMatching(/SIGKILL|is gone/) })
   })
 
-  it('fails the order in the end if the handler kills it each time', async () => {
+  onlyLong(it)('fails the order in the end if the handler kills it each time', async () => {
     const file = temporaryFile()
     const app = await startApp({ file, entry: DEADLY })
     const accepted = await fetch(`${app.url}/deadly`, orderRequest())
@@ -112,7 +114,7 @@ describe('a single process is killed', () => {
     expect(history).toHaveLength(3)
   })
 
-  it('ends the operation by its deadline, which passes while no process runs', async () => {
+  onlyLong(it)('ends the operation by its deadline, which passes while no process runs', async () => {
     const file = temporaryFile()
     const app = await startApp({ file, entry: DEADLY })
     const accepted = await fetch(`${app.url}/hanging`, orderRequest())
@@ -126,7 +128,7 @@ describe('a single process is killed', () => {
     await next.stop()
   })
 
-  it.each(RUNS)(
+  it.each(atLength(['children'], ['children', 'process']))(
     'WAYBILL_RUN=%s: completes an order whose API alone was killed, and leaves no process behind',
     async run => {
       const file = temporaryFile()
