@@ -3,7 +3,6 @@
 import type { BlobStore } from '../../blobs/blob-store.ts'
 import type { Operation } from '../../model/operation.ts'
 import { inParallel } from '../../util/in-parallel.ts'
-import { isId } from '../../util/is-id.ts'
 import { type KeptOperation, operationOf } from '../stored-operation.ts'
 import { type CallOptions, type CosmosCalls, type Page, statusOf } from './calls.ts'
 import type { CosmosContainer } from './container.ts'
@@ -17,6 +16,9 @@ export type Written = { readonly kind: 'written'; readonly etag: string } | { re
 const PAGE = 1000
 /** A tag that no item ever has. */
 const NO_ETAG = '"waybill-none"'
+
+/** What can be the id of an operation. The SDK refuses some other strings, such as those with a slash. */
+const ITEM_ID = /^[\w-]{1,255}$/
 
 export class CosmosAccess {
   readonly calls: CosmosCalls
@@ -45,8 +47,7 @@ export class CosmosAccess {
   }
 
   async operation(id: string): Promise<Tagged<OperationItem> | undefined> {
-    // The SDK refuses some strings, such as those with a slash.
-    const found = isId(id) ? await this.#read<KeptItem>(id) : undefined
+    const found = ITEM_ID.test(id) ? await this.#read<KeptItem>(id) : undefined
     return found && current(found)
   }
 
@@ -55,7 +56,7 @@ export class CosmosAccess {
    * older state.
    */
   async latestOperation(id: string): Promise<Tagged<OperationItem> | undefined> {
-    const found = isId(id) ? await this.#latest<KeptItem>(id) : undefined
+    const found = ITEM_ID.test(id) ? await this.#latest<KeptItem>(id) : undefined
     return found && current(found)
   }
 
