@@ -13,5 +13,8 @@ export const LONG_STORE_TESTS = new RegExp(
     'pages stay right while operations come, change and go',
     'operators find nothing by a string that nothing has',
     'keeps large and odd inputs to the letter',
+    'keeps owners and keys to the letter, in all of Unicode',
+    'sweeps no more than its limit of each',
+    'what is changed after a dump is as it was once it is restored',
   ].join('|'),
 )
