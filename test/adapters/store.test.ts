@@ -3,7 +3,7 @@ import { describe, expect, it } from 'vitest'
 import { sqliteStore } from 'waybill/stores/sqlite'
 import { storeConformance } from 'waybill/testing'
 import { reportSlowCalls } from '../fixtures/adapters/store.ts'
-import { inLongForm } from '../support/length.ts'
+import { onlyLong } from '../support/length.ts'
 
 const open = async (clock: { now: () => number; monotonic: () => number }) => {
   const inner = sqliteStore({ path: ':memory:', clock: clock.now, monotonicClock: clock.monotonic })
@@ -12,9 +12,9 @@ const open = async (clock: { now: () => number; monotonic: () => number }) => {
   return store
 }
 
-inLongForm(() => {
+onlyLong(() => {
   storeConformance({ name: 'a store of your own', open }, { describe, it })
-})
+})()
 
 it('the store reports slow calls', async () => {
   const reported: string[] = []

@@ -6,7 +6,7 @@ import { folderBlobs } from 'waybill/blobs/folder'
 import { blobMigration, postgresBlobs } from 'waybill/blobs/postgres'
 import { postgresStore } from 'waybill/stores/postgres'
 import { blobStoreConformance } from 'waybill/testing'
-import { inLongForm } from '../support/length.ts'
+import { onlyLong } from '../support/length.ts'
 import { testDatabase } from '../support/postgres.ts'
 
 const folder = mkdtempSync(join(tmpdir(), 'waybill-blobs-'))
@@ -62,7 +62,7 @@ describe('a folder', () => {
   })
 })
 
-inLongForm(() => {
+onlyLong(() => {
   const database = testDatabase()
 
   blobStoreConformance(
@@ -157,4 +157,4 @@ inLongForm(() => {
       expect(() => postgresBlobs(database.pool(), { chunkBytes: 10 })).toThrow(/chunkBytes/)
     })
   })
-})
+})()

@@ -8,7 +8,7 @@ import { problem } from '../../src/model/problem.ts'
 import type { Store } from '../../src/stores/store.ts'
 import { describeError } from '../../src/worker/attempt-error.ts'
 import { startWaybill, waybill, waybillInShell } from '../support/cli.ts'
-import { atLength, inLongForm } from '../support/length.ts'
+import { atLength, onlyLong } from '../support/length.ts'
 import { submissionOf } from '../support/submission.ts'
 import { type TestContext, test } from '../support/waybill.ts'
 
@@ -169,7 +169,7 @@ describe('the command', () => {
     },
   )
 
-  inLongForm(() => {
+  onlyLong(() => {
     test('exits with 1 if only a part of its output can be written', async ({ lab }) => {
       const [url, path] = [`sqlite:${lab.file()}`, `${lab.file()}.sql`]
       const { code, err } = await waybillInShell(`ulimit -f 1; exec "$@" > ${path}`, [
@@ -184,20 +184,20 @@ describe('the command', () => {
       ])
       expect(statSync(path).size).toBeGreaterThan(0)
     })
-  })
+  })()
 
   test('exits as usual if it prints nothing to an output that cannot be written', async () => {
     const { code, err } = await waybillInShell('"$@" > /dev/full', ['lst'])
     expect([code, err]).toEqual([2, expect.stringMatching(/^waybill: unknown command "lst"/)])
   })
 
-  inLongForm(() => {
+  onlyLong(() => {
     test('is quiet when its reader stops reading', async ({ lab }) => {
       const { url } = await filled(lab)
       const line = '{ "$@"; echo "code $?" >&2; } | exec true'
       expect(await waybillInShell(line, ['ls', '--store', url])).toEqual({ code: 0, out: '', err: 'code 0\n' })
     })
-  })
+  })()
 })
 
 /** The one line with which a command is refused. */

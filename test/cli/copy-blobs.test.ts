@@ -19,7 +19,7 @@ import { postgresStore } from 'waybill/stores/postgres'
 import { type BlobStore, readReference, writeReference } from '../../src/blobs/blob-store.ts'
 import type { Store } from '../../src/stores/store.ts'
 import { startWaybill, waybill } from '../support/cli.ts'
-import { atLength, inLongForm } from '../support/length.ts'
+import { atLength, onlyLong } from '../support/length.ts'
 import { testDatabase } from '../support/postgres.ts'
 import { submissionOf } from '../support/submission.ts'
 import { type TestContext, test, until } from '../support/waybill.ts'
@@ -237,7 +237,7 @@ describe('waybill copy, with blobs', () => {
     expect(await broken(target.store, target.blobs)).toEqual([])
   })
 
-  inLongForm(() => {
+  onlyLong(() => {
     test('continues after a blob whose transfer fails, in the source or in the target', async ({ lab }) => {
       const [first, source, target] = [await place(lab), schema(lab), schema(lab)]
       for (const number of [1, 2, 3]) await complete(first, number, 300_000)
@@ -257,9 +257,9 @@ describe('waybill copy, with blobs', () => {
       expect(again).toMatchObject({ code: 0, err: '' })
       expect(again.out).toContain('Copied 2 blobs; 1 were there already, unchanged.')
     })
-  })
+  })()
 
-  inLongForm(() => {
+  onlyLong(() => {
     test('replaces a blob of the target that has other content', async ({ lab }) => {
       const [source, target] = [await place(lab), await place(lab)]
       for (const number of [1, 2]) await complete(source, number, 1000)
@@ -269,9 +269,9 @@ describe('waybill copy, with blobs', () => {
       expect((await copy(source.url, target.url, ...options)).out).toContain('Copied 1 blobs; 1 were there already')
       expect(await broken(target.store, target.blobs)).toEqual([])
     })
-  })
+  })()
 
-  inLongForm(() => {
+  onlyLong(() => {
     test('reports a blob that the target has stored incorrectly', async ({ lab }) => {
       const [source, target] = [await place(lab), schema(lab)]
       for (const number of [1, 2]) await complete(source, number, 1000)
@@ -287,7 +287,7 @@ describe('waybill copy, with blobs', () => {
       expect(out).toMatch(/source: 2 blobs, 2000 bytes, sha256 (\w+)\ntarget: 2 blobs, 2000 bytes, sha256 (?!\1)/)
       expect(out).toContain(`The stores differ. The first operations that differ: ${idOf(2)}.`)
     })
-  })
+  })()
 })
 
 describe('waybill copy, where both stores have their blobs in one place', () => {

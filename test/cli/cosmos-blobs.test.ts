@@ -9,7 +9,7 @@ import { startWaybill, waybill, waybillProcess } from '../support/cli.ts'
 import { cosmosAccount } from '../support/cosmos.ts'
 import { ACCOUNT_KEY, DATABASE } from '../support/cosmos-server.ts'
 import { handlerFile, play, plays } from '../support/handlers.ts'
-import { inLongForm } from '../support/length.ts'
+import { onlyLong } from '../support/length.ts'
 import { submissionOf } from '../support/submission.ts'
 import { resultOf, submit, type TestContext, test } from '../support/waybill.ts'
 
@@ -70,7 +70,7 @@ describe('waybill copy, with what is too large for Cosmos DB', () => {
     expect(await dumpOf(await lab.store(file))).toEqual(await dumpOf(source.store))
   })
 
-  inLongForm(() => {
+  onlyLong(() => {
     test('refuses if the blob store is not named', async ({ lab }) => {
       const [source, target] = [await filledFile(lab), await cosmos(lab)]
       const refused = (number: number) =>
@@ -122,10 +122,10 @@ describe('waybill copy, with what is too large for Cosmos DB', () => {
       expect(await dumpOf(await lab.store(file))).toEqual(await dumpOf(source.store))
       expect(readdirSync(between.path, { recursive: true }).sort()).toEqual(before)
     })
-  })
+  })()
 })
 
-inLongForm(() => {
+onlyLong(() => {
   describe('waybill work, run and show', () => {
     test('handle inputs and results that are too large for Cosmos DB', async ({ lab }) => {
       const target = await cosmos(lab)
@@ -161,4 +161,4 @@ inLongForm(() => {
       })
     })
   })
-})
+})()

@@ -7,7 +7,7 @@ import { type Finding, Findings } from '../../src/cli/doctor/finding.ts'
 import { examineFileSystem } from '../../src/cli/doctor/sqlite.ts'
 import { azureOf } from '../support/azure.ts'
 import { waybill, waybillProcess } from '../support/cli.ts'
-import { inLongForm } from '../support/length.ts'
+import { onlyLong } from '../support/length.ts'
 import { testDatabase } from '../support/postgres.ts'
 import { TransactionPooler } from '../support/transaction-pooler.ts'
 import { type TestContext, test } from '../support/waybill.ts'
@@ -122,7 +122,7 @@ describe('Azure', () => {
     expect(azure.executions).toEqual([])
   })
 
-  inLongForm(() => {
+  onlyLong(() => {
     test('a job that is not there, and one that the identity may not read', async ({ lab }) => {
       const azure = await azureOf(lab, '')
       const missing = await waybillProcess(['doctor', 'azure', '--job', 'no-such-job'], azure.environment)
@@ -132,7 +132,7 @@ describe('Azure', () => {
       const refused = await waybillProcess(['doctor', 'azure'], azure.environment)
       expect(refused.out).toMatch(/^FAIL {2}job .*403 AuthorizationFailed .*"Container Apps Jobs Operator"/m)
     })
-  })
+  })()
 
   test.for([
     [[{ actions: ['Microsoft.App/jobs/*'] }], 'ok', 'allow to read and start'],

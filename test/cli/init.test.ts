@@ -8,7 +8,7 @@ import { describe, expect, onTestFinished } from 'vitest'
 import { fetchAndWait } from 'waybill/client'
 import { root } from '../../scripts/tools.ts'
 import { waybill } from '../support/cli.ts'
-import { atLength, inLongForm } from '../support/length.ts'
+import { atLength, onlyLong } from '../support/length.ts'
 import { testDatabase } from '../support/postgres.ts'
 import { test } from '../support/waybill.ts'
 
@@ -79,13 +79,13 @@ describe('waybill init', () => {
     },
   )
 
-  inLongForm(() => {
+  onlyLong(() => {
     test('creates a project whose tests pass', async () => {
       const folder = await create()
       const { stdout } = await run(process.execPath, ['--test'], { cwd: folder })
       expect(stdout).toMatch(/pass 3\n.*fail 0\n/s)
     })
-  })
+  })()
 
   test('uses the versions of packages that this repository is tested with', async () => {
     const lock = JSON.parse(readFileSync(`${root}package-lock.json`, 'utf8')).packages

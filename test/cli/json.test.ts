@@ -9,7 +9,7 @@ import { EXIT_CODES } from '../../src/cli/exit-codes.ts'
 import { MIN_NODE, nodeIsAtLeast } from '../../src/cli/node-version.ts'
 import { type RunningCommand, startWaybill, waybill, waybillProcess } from '../support/cli.ts'
 import { type Act, handlerFile, play } from '../support/handlers.ts'
-import { inLongForm } from '../support/length.ts'
+import { onlyLong } from '../support/length.ts'
 import { type TestContext, test } from '../support/waybill.ts'
 
 const HANDLERS = fileURLToPath(handlerFile('plays'))
@@ -59,7 +59,7 @@ describe('--json', () => {
     expect(lines.at(-1)).toMatchObject({ message: 'The worker has stopped' })
   })
 
-  inLongForm(() => {
+  onlyLong(() => {
     test('of run prints its log', async ({ lab }) => {
       const { store, id } = await filled(lab)
       const { code, out } = await waybillProcess(['run', HANDLERS, '--id', id, '--store', store, '--json'])
@@ -67,7 +67,7 @@ describe('--json', () => {
       const last = { level: 'info', operation: id, claimed: true, message: 'The operation was run' }
       expect(jsonLines(out).at(-1)).toMatchObject(last)
     })
-  })
+  })()
 
   test('of commands that copy or migrate stores prints what was done', async ({ lab }) => {
     const { store, path } = await filled(lab)
@@ -94,7 +94,7 @@ describe('--json', () => {
     expect(copied.target).toEqual(copied.source)
   })
 
-  inLongForm(() => {
+  onlyLong(() => {
     test('of commands that run until they are stopped begins with a line', async ({ lab }) => {
       const { store } = await filled(lab)
       const top = await firstLine(startWaybill(['top', '--json', '--store', store]))
@@ -108,7 +108,7 @@ describe('--json', () => {
       const dev = await firstLine(startWaybill(['dev', '--json', server]))
       expect(dev).toMatchObject({ level: 'info', message: 'up' })
     })
-  })
+  })()
 
   test('of init prints the name of the project', async ({ lab }) => {
     const folder = lab.file().replace('operations.db', 'my-api')

@@ -7,7 +7,7 @@ import { describe, expect, it, test } from 'vitest'
 import { blobsFromUrl, redactUrl, storeFromUrl } from 'waybill/from-url'
 import { entersByIdentity, identityConfig } from '../../src/from-url/azure-postgres.ts'
 import { temporaryFolder } from '../support/app.ts'
-import { atLength, inLongForm } from '../support/length.ts'
+import { atLength, onlyLong } from '../support/length.ts'
 
 const ROOT = fileURLToPath(new URL('../..', import.meta.url))
 
@@ -49,7 +49,7 @@ describe('without the package of a store', () => {
     },
   )
 
-  inLongForm(() => {
+  onlyLong(() => {
     test.each([
       ['postgres://user@127.0.0.1:1/orders', 'pg', 'pg'],
       ['azure:https://a.blob.core.windows.net/results', '@azure/storage-blob', '@azure/storage-blob @azure/identity'],
@@ -59,14 +59,14 @@ describe('without the package of a store', () => {
       const message = `The package ${name} is needed here, but is not installed: npm install ${install}`
       expect([status, stderr]).toEqual([1, `waybill show: ${message}\n`])
     })
-  })
+  })()
 
-  inLongForm(() => {
+  onlyLong(() => {
     it('uses the package of the project in the working directory', () => {
       const { status, stderr } = ls(installedAlone(), 'postgres://user@127.0.0.1:1/orders', ROOT)
       expect([status, stderr]).toEqual([1, expect.stringContaining('ECONNREFUSED')])
     })
-  })
+  })()
 })
 
 describe("Azure's PostgreSQL", () => {

@@ -7,7 +7,7 @@ import type { Store } from '../../src/stores/store.ts'
 import { startWaybill, waybillProcess } from '../support/cli.ts'
 import { files } from '../support/files.ts'
 import { type Act, handlerFile, play, plays } from '../support/handlers.ts'
-import { atLength, inLongForm } from '../support/length.ts'
+import { atLength, onlyLong } from '../support/length.ts'
 import {
   hasFinished,
   hasStatus,
@@ -104,7 +104,7 @@ describe('waybill work', () => {
     expect(await waybillProcess(args)).toMatchObject({ code: 0, err: '' })
   })
 
-  inLongForm(() => {
+  onlyLong(() => {
     test('reports why handlers cannot be loaded', async ({ lab }) => {
       const { url } = await laid(lab)
       const none = await waybillProcess(['work', './no-such.ts', '--store', url])
@@ -115,7 +115,7 @@ describe('waybill work', () => {
       const empty = await waybillProcess(['work', fileURLToPath(handlerFile('empty')), '--store', url])
       expect(empty).toMatchObject({ code: 1, err: expect.stringContaining('has no default export') })
     })
-  })
+  })()
 })
 
 describe('waybill run', () => {
@@ -133,7 +133,7 @@ describe('waybill run', () => {
     expect((await recordOf(store, other)).status).toBe('completed')
   })
 
-  inLongForm(() => {
+  onlyLong(() => {
     test('hands work back at the two signals that npm sends for one Ctrl-C', async ({ lab }) => {
       const { store, url, submit } = await laid(lab)
       const id = await submit({ do: 'wait' })
@@ -144,7 +144,7 @@ describe('waybill run', () => {
       expect((await ended).code).toBe(0)
       expect(await recordOf(store, id)).toMatchObject({ status: 'pending', released: 1 })
     })
-  })
+  })()
 })
 
 describe('waybill work and run', () => {

@@ -23,7 +23,7 @@ import { DEFAULT_SCHEMA } from '../../src/stores/postgres/schema.ts'
 import { EXAMPLE, startApp, temporaryFolder } from '../support/app.ts'
 import { plays } from '../support/handlers.ts'
 import { clientOf, launcherOn, programImage } from '../support/kubernetes.ts'
-import { inLongForm } from '../support/length.ts'
+import { onlyLong } from '../support/length.ts'
 import { testDatabase } from '../support/postgres.ts'
 import { test, until } from '../support/waybill.ts'
 
@@ -268,7 +268,7 @@ test('the example runs as it is deployed: an order becomes a Job of the template
   expect(names).toEqual(['WAYBILL_STORE', 'WAYBILL_OPERATION_ID', 'WAYBILL_EXECUTION', 'WAYBILL_ENGINE', 'ORDER_ID'])
 })
 
-inLongForm(() => {
+onlyLong(() => {
   describe('what KEDA is to scale on', () => {
     const database = testDatabase()
 
@@ -290,7 +290,7 @@ inLongForm(() => {
       await store.close()
     })
   })
-})
+})()
 
 describe('the Dockerfile', () => {
   const lines = readFileSync(join(ROOT, 'Dockerfile'), 'utf8').split('\n')

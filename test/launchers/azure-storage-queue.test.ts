@@ -8,7 +8,7 @@ import { nextRequest } from '../../src/launchers/autoscaler.ts'
 import type { AutoscaleOptions } from '../../src/waybill.ts'
 import { waybillProcess as command, startWaybill } from '../support/cli.ts'
 import { type Act, handlerFile, play, plays } from '../support/handlers.ts'
-import { inLongForm } from '../support/length.ts'
+import { onlyLong } from '../support/length.ts'
 import { type LocalQueue, localQueue } from '../support/storage-queue.ts'
 import { hasFinished, KeptLog, submit, type TestContext, test, until } from '../support/waybill.ts'
 
@@ -86,14 +86,14 @@ describe('an execution', () => {
     expect(queue.requests.filter(it => it === 'GET' || it === 'DELETE')).toEqual(['GET', 'DELETE'])
   })
 
-  inLongForm(() => {
+  onlyLong(() => {
     test('exits 0 and deletes its message if others have done the work', async ({ lab }) => {
       const { queue, args } = await laid(lab)
       await queue.client().sendMessage('work', { messageTimeToLive: 60 })
       expect(await command(args)).toMatchObject({ code: 0, err: '' })
       expect(queue.living).toEqual([])
     })
-  })
+  })()
 
   test('makes its message visible at once if it is stopped with work left', async ({ lab }) => {
     const { queue, store, args, submit } = await laid(lab)
@@ -138,13 +138,13 @@ describe('an execution', () => {
     expect((await hasFinished(store, id)).status).toBe('completed')
   })
 
-  inLongForm(() => {
+  onlyLong(() => {
     test('reports an invalid queue URL', async ({ lab }) => {
       const { args } = await laid(lab)
       const wrong = await command([...args.slice(0, -1), 'orders'])
       expect(wrong).toMatchObject({ code: 2, err: expect.stringContaining('The queue must be a URL such as https://') })
     })
-  })
+  })()
 })
 
 test('a message stays invisible until it is completed or released, and completing it twice is harmless', async ({

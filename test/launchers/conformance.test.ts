@@ -11,7 +11,7 @@ import { processLauncher } from 'waybill/launchers/process'
 import { type LauncherUnderTest, launcherConformance } from 'waybill/testing'
 import { clientOf as azureClientOf, JOB } from '../support/azure.ts'
 import { clientOf as clusterClientOf, IMAGE, launcherOn, programImage } from '../support/kubernetes.ts'
-import { inLongForm } from '../support/length.ts'
+import { onlyLong } from '../support/length.ts'
 import { until } from '../support/waybill.ts'
 
 const FOR_EVER = 'setInterval(() => {}, 1000)'
@@ -110,7 +110,7 @@ async function kubernetes(): Promise<LauncherUnderTest> {
 }
 
 launcherConformance({ name: 'the launcher of processes', make: async () => processes() }, { describe, it })
-inLongForm(() => {
+onlyLong(() => {
   launcherConformance({ name: 'the launcher of Container Apps Jobs', make: containerApps }, { describe, it })
   launcherConformance({ name: 'the launcher of Kubernetes Jobs', make: kubernetes }, { describe, it })
-})
+})()

@@ -6,7 +6,7 @@ import type { Launcher } from '../../src/launchers/launcher.ts'
 import type { Waybill } from '../../src/waybill.ts'
 import { play, plays } from '../support/handlers.ts'
 import { clusterOf, launcherOn } from '../support/kubernetes.ts'
-import { inLongForm } from '../support/length.ts'
+import { onlyLong } from '../support/length.ts'
 import {
   hasFinished,
   hasStatus,
@@ -103,7 +103,7 @@ describe('dispatchers of two engines on one store', () => {
     expect(await history(second.id)).toMatchObject([{ execution: second.execution, engine: 'kubernetes' }])
   })
 
-  inLongForm(() => {
+  onlyLong(() => {
     test('may be of one kind, distinguished by the engine names of their launchers', async ({ lab }) => {
       const path = lab.file()
       const [mine, others] = [watched(processesOn(path, 'process-a')), watched(processesOn(path, 'process-b'))]
@@ -118,7 +118,7 @@ describe('dispatchers of two engines on one store', () => {
       expect((await hasFinished(waybill.store, first.id)).history).toMatchObject([{ engine: 'process-a' }])
       expect((await hasFinished(waybill.store, second.id)).history).toMatchObject([{ engine: 'process-b' }])
     })
-  })
+  })()
 })
 
 describe('an execution', () => {

@@ -12,7 +12,7 @@ import type { ProcessLauncherOptions } from '../../src/launchers/process/process
 import type { AnyOperationType } from '../../src/model/operation-type.ts'
 import type { DispatcherOptions, Waybill } from '../../src/waybill.ts'
 import { play, plays } from '../support/handlers.ts'
-import { inLongForm } from '../support/length.ts'
+import { onlyLong } from '../support/length.ts'
 import {
   faultyStore,
   hasFinished,
@@ -123,7 +123,7 @@ describe('with the process launcher', () => {
     expect(history[0]?.error?.detail).toContain('exit code 9')
   })
 
-  inLongForm(() => {
+  onlyLong(() => {
     test('an execution that dies is noticed by an inspection if the engine reports nothing', async ({ lab }) => {
       const path = lab.file()
       const launcher = launcherOn(path, { env: { TEST_STORE: path, TEST_WORKER: '{"leaseDuration": "1h"}' } })
@@ -136,7 +136,7 @@ describe('with the process launcher', () => {
       expect(await resultOf(waybill.store, id)).toBe('again')
       expect((await recordOf(waybill.store, id)).lost).toBe(1)
     })
-  })
+  })()
 
   test('a cancel stops the execution', async ({ lab }) => {
     const path = lab.file()
@@ -160,7 +160,7 @@ describe('with the process launcher', () => {
     expect(stops).toEqual([execution])
   })
 
-  inLongForm(() => {
+  onlyLong(() => {
     test('executions that never claim fail the operation after the limit of launches', async ({ lab }) => {
       const path = lab.file()
       const idle = join(dirname(path), 'idle.mjs')
@@ -176,7 +176,7 @@ describe('with the process launcher', () => {
         launches: 2,
       })
     })
-  })
+  })()
 })
 
 describe('between a start and its end', () => {
@@ -205,7 +205,7 @@ describe('between a start and its end', () => {
 })
 
 describe('with an engine that', () => {
-  inLongForm(() => {
+  onlyLong(() => {
     test('refuses for a while, the start is retried later and is not counted', async ({ lab }) => {
       const path = lab.file()
       let refusals = 0
@@ -222,7 +222,7 @@ describe('with an engine that', () => {
       expect(await resultOf(waybill.store, id)).toBe('at last')
       expect(await recordOf(waybill.store, id)).toMatchObject({ attempt: 1, lost: 0, launches: 0 })
     })
-  })
+  })()
 
   test('fails after it has started the execution, the operation runs once', async ({ lab }) => {
     const path = lab.file()
@@ -320,7 +320,7 @@ describe('with an engine that', () => {
   })
 })
 
-inLongForm(() => {
+onlyLong(() => {
   test('an operation that its execution handed back is started again', async ({ lab }) => {
     const path = lab.file()
     const launcher = launcherOn(path)
@@ -333,4 +333,4 @@ inLongForm(() => {
     expect(history.map(({ outcome }) => outcome)).toEqual(['released', 'completed'])
     expect(new Set(history.map(({ execution }) => execution)).size).toBe(2)
   })
-})
+})()

@@ -14,7 +14,7 @@ import { z } from 'zod'
 import type { AdminPrincipal } from '../../src/http/admin/operator-identity.ts'
 import { isSuspended } from '../../src/model/operation.ts'
 import { Contract } from '../fixtures/openapi/contract.ts'
-import { inLongForm } from '../support/length.ts'
+import { onlyLong } from '../support/length.ts'
 import { faultyStore, hasFinished, hasStatus, submit, type TestContext, test, until, when } from '../support/waybill.ts'
 
 const tasks = defineOperation({
@@ -92,7 +92,7 @@ test('the document has every route, and no other', async ({ lab }) => {
   expect(servers).toMatchObject([{ url: '/' }])
 })
 
-inLongForm(() => {
+onlyLong(() => {
   test('Spectral finds nothing', async ({ lab }) => {
     const { app } = await run(lab)
     const { body } = await app.inject({ url: '/admin/openapi.json', headers: { 'x-operator': 'ann' } })
@@ -102,7 +102,7 @@ inLongForm(() => {
     spectral.setRuleset({ extends: [[spectralRulesets.oas, 'recommended']] } as never)
     expect(await spectral.run(body)).toEqual([])
   })
-})
+})()
 
 test('the responses to reads of an operator are described', async ({ lab }) => {
   const { waybill, look, task } = await run(lab)

@@ -12,7 +12,7 @@ import { handler } from 'waybill'
 import { waybill } from 'waybill/fastify'
 import { sqliteStore } from 'waybill/stores/sqlite'
 import { orders } from '../../examples/orders/orders.ts'
-import { inLongForm } from '../support/length.ts'
+import { onlyLong } from '../support/length.ts'
 
 const root = fileURLToPath(new URL('../..', import.meta.url))
 const TOOLS = `${root}toolchain/node_modules`
@@ -72,7 +72,7 @@ afterAll(async () => {
 })
 
 describe('a generated client', () => {
-  inLongForm(() => {
+  onlyLong(() => {
     test('compiles, but not with inputs that the document does not allow', async () => {
       const wrong = WRONG.map(([, right, changed], index) => {
         expect(PROGRAM).toContain(right)
@@ -86,7 +86,7 @@ describe('a generated client', () => {
         expect(own.join(''), what).toContain(named)
       }
     })
-  })
+  })()
 
   test('completes an order', async () => {
     const { stdout, stderr } = await node('program.ts', url)

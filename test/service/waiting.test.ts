@@ -8,7 +8,7 @@ import { sqliteStore } from 'waybill/stores/sqlite'
 import { OperationWatcher } from '../../src/service/operation-watcher.ts'
 import { acceptedOperation, type Hint, type Store } from '../../src/stores/store.ts'
 import { accepted, documentOf, post } from '../support/http.ts'
-import { atLength, inLongForm } from '../support/length.ts'
+import { atLength, onlyLong } from '../support/length.ts'
 import { ANYONE, openOrderServer, orders } from '../support/order-server.ts'
 import { type Api, idOf, postJson, SERVERS, serveFastify } from '../support/servers.ts'
 import { submissionOf } from '../support/submission.ts'
@@ -340,7 +340,7 @@ describe(`${MANY} long polls`, () => {
     expect(waybill.operations.waiting).toBe(0)
   })
 
-  inLongForm(() => {
+  onlyLong(() => {
     test('of as many orders each receive theirs', async ({ lab }) => {
       const served = await openOrderServer(lab, { waybill: { worker: false } })
       const submitted = Array.from({ length: MANY }, () =>
@@ -355,5 +355,5 @@ describe(`${MANY} long polls`, () => {
       expect(served.waybill.operations.waiting).toBe(0)
       await hasStatus(served.store, ids[0] ?? '', 'canceled')
     })
-  })
+  })()
 })

@@ -6,12 +6,10 @@ export function atLength<Value>(short: Value, long: Value): Value {
   return process.env.WAYBILL_LONG === undefined ? short : long
 }
 
-/** Defines tests that only `npm run test:long` runs: further cases of what a short suite shows in one. */
-export function inLongForm(define: () => void): void {
-  atLength(() => {}, define)()
-}
-
-/** What defines a test, or several, if only the long form has them: `onlyLong(it)('…', …)`. */
+/**
+ * What defines a test, or several, if only `npm run test:long` runs them: `onlyLong(it)('…', …)`, or
+ * `onlyLong(() => { … })()` for what also needs values. They are further cases of what a short suite shows in one.
+ */
 export function onlyLong<Define extends (...given: never[]) => unknown>(define: Define): Define {
   return atLength((() => {}) as unknown as Define, define)
 }

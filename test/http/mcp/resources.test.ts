@@ -10,7 +10,7 @@ import { sqliteStore } from 'waybill/stores/sqlite'
 import { toSubmission } from '../../../src/model/submit-request.ts'
 import { SESSION_TYPE } from '../../../src/operator/internal-types.ts'
 import { newId } from '../../../src/util/new-id.ts'
-import { inLongForm } from '../../support/length.ts'
+import { onlyLong } from '../../support/length.ts'
 import { legacy, mcp, sendMcp, streamed } from '../../support/mcp.ts'
 import { INFO } from '../../support/mcp-clients.ts'
 import { type Api, serveNode } from '../../support/servers.ts'
@@ -259,7 +259,7 @@ test('subscriptions/listen reports updates of resources', async ({ lab }) => {
   expect((await stream.next()).value).toMatchObject({ result: { resultType: 'complete' } })
 })
 
-inLongForm(() => {
+onlyLong(() => {
   test('a subscription survives its process, and any other process sends the updates', async ({ lab }) => {
     const file = lab.file()
     const start = async () => {
@@ -299,4 +299,4 @@ inLongForm(() => {
     await until(() => updates.length === 3)
     expect(updates).toEqual([WATCHED, WATCHED, WATCHED])
   })
-})
+})()

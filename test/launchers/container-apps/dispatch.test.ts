@@ -7,7 +7,7 @@ import type { AnyOperationType } from '../../../src/model/operation-type.ts'
 import type { DispatcherOptions, Waybill } from '../../../src/waybill.ts'
 import { azureOf, countOf, failFirst, JOB, launcherOf } from '../../support/azure.ts'
 import { type Act, play, plays } from '../../support/handlers.ts'
-import { atLength, inLongForm } from '../../support/length.ts'
+import { atLength, onlyLong } from '../../support/length.ts'
 import {
   hasFinished,
   hasStatus,
@@ -118,7 +118,7 @@ describe('an execution', () => {
     expect(history.map(({ outcome }) => outcome)).toEqual(['released', 'completed'])
   })
 
-  inLongForm(() => {
+  onlyLong(() => {
     test('that was acknowledged but never made is noticed, and another one is started', async ({ lab }) => {
       const { azure, waybill } = await composed(lab)
       failFirst(azure, 'start', { acts: 0 })
@@ -139,7 +139,7 @@ describe('an execution', () => {
       expect(error?.detail).toContain('exit code 78 of main')
       expect(azure.executions).toHaveLength(2)
     })
-  })
+  })()
 })
 
 describe('a cancel', () => {
@@ -160,7 +160,7 @@ describe('a cancel', () => {
     await hasStatus(waybill.store, id, 'canceled')
   })
 
-  inLongForm(() => {
+  onlyLong(() => {
     test('is repeated if the engine refuses to stop the execution at first', async ({ lab }) => {
       // Only the engine ends it: its own worker, which learns of the cancel as well, would leave the handler behind.
       const { azure, waybill, id, execution } = await atWork(lab, [{ do: 'ignore' }], { gracePeriod: '1h' })
@@ -169,11 +169,11 @@ describe('a cancel', () => {
       await until(() => execution.status === 'Stopped')
       await hasStatus(waybill.store, id, 'canceled')
     })
-  })
+  })()
 })
 
 describe('an Azure Resource Manager', () => {
-  inLongForm(() => {
+  onlyLong(() => {
     test('that throttles is called again after its Retry-After, and the order is unchanged', async ({ lab }) => {
       const { azure, waybill } = await composed(lab, { types: [plays({ lostAttempts: 0 })] })
       failFirst(azure, 'start', { answer: { status: 429, headers: { 'retry-after': '1' } } }, 3)
@@ -184,7 +184,7 @@ describe('an Azure Resource Manager', () => {
       expect(at).toHaveLength(4)
       for (const [index, time] of at.slice(1).entries()) expect(time - (at[index] ?? 0)).toBeGreaterThan(990)
     })
-  })
+  })()
 
   test('that is unreachable prevents no accepts, and is used when it is back', async ({ lab }) => {
     const { azure, waybill } = await composed(lab, { launcher: { requestTimeout: 300 } })

@@ -5,7 +5,7 @@ import { expect } from 'vitest'
 import { emulateAzure } from 'waybill/emulators/azure'
 import { startApp } from '../../support/app.ts'
 import { JOB } from '../../support/azure.ts'
-import { inLongForm } from '../../support/length.ts'
+import { onlyLong } from '../../support/length.ts'
 import { ORDER, orderRequest, placeOrder, readStatus, storedOperation, untilFinal } from '../../support/order.ts'
 import { type TestContext, test, until } from '../../support/waybill.ts'
 
@@ -47,7 +47,7 @@ test('an order goes by POST, a start, a process and the store to 303', async ({ 
   expect((await storedOperation(file)).history[0]).toMatchObject({ outcome: 'completed', execution: execution?.name })
 })
 
-inLongForm(() => {
+onlyLong(() => {
   test('a POST does not wait for Azure: it is accepted while Azure does not answer', async ({ lab }) => {
     const { azure, app } = await deployed(lab, '0')
     azure.fail(() => ({ answer: 'silence' }))
@@ -64,4 +64,4 @@ inLongForm(() => {
     expect(await untilFinal(statusUrl)).toMatchObject({ status: 'completed', attempt: 2 })
     expect(azure.executions).toHaveLength(2)
   })
-})
+})()

@@ -8,7 +8,7 @@ import type { AnyOperationType } from '../../../src/model/operation-type.ts'
 import type { DispatcherOptions, Waybill } from '../../../src/waybill.ts'
 import { play, plays } from '../../support/handlers.ts'
 import { clientOf, clusterOf, IMAGE, jobImage, type LauncherSetup, launcherOn } from '../../support/kubernetes.ts'
-import { inLongForm } from '../../support/length.ts'
+import { onlyLong } from '../../support/length.ts'
 import {
   hasFinished,
   logOf,
@@ -72,7 +72,7 @@ test('an order goes by POST, a Job and a process to 303 and its result', async (
   expect(emulator.requests.filter(({ verb }) => verb === 'create')).toHaveLength(1)
 })
 
-inLongForm(() => {
+onlyLong(() => {
   test('an operation has one Job for each attempt, and its history has their names', async ({ lab }) => {
     const path = lab.file()
     const emulator = await clusterOf(lab, path)
@@ -82,7 +82,7 @@ inLongForm(() => {
     const { history } = await recordOf(waybill.store, id)
     expect(history.map(({ execution }) => execution)).toEqual([`plays-${id}-0-1`, `plays-${id}-1-1`])
   })
-})
+})()
 
 describe('an execution that', () => {
   test('is killed is noticed by the condition of its Job, which has the exit code', async ({ lab }) => {
@@ -98,7 +98,7 @@ describe('an execution that', () => {
     expect(history[0]?.error?.detail).toMatch(/^Its Job failed: PodFailurePolicy, Container job .* exit code 137 /)
   })
 
-  inLongForm(() => {
+  onlyLong(() => {
     test('is deleted without a watch event is noticed by its absence', async ({ lab }) => {
       const path = lab.file()
       const emulator = await clusterOf(lab, path, {}, { leaseDuration: '1h' })
@@ -164,7 +164,7 @@ describe('an execution that', () => {
       expect(await resultOf(waybill.store, id)).toBe('again')
       expect((await recordOf(waybill.store, id)).lost).toBe(1)
     })
-  })
+  })()
 })
 
 test('a cancel deletes the Job, which stays until its process has ended', async ({ lab }) => {
@@ -182,7 +182,7 @@ test('a cancel deletes the Job, which stays until its process has ended', async 
   expect(await recordOf(waybill.store, id)).toMatchObject({ lost: 0 })
 })
 
-inLongForm(() => {
+onlyLong(() => {
   test('a deleted Job hands its work back, and the next one continues it', async ({ lab }) => {
     const path = lab.file()
     const emulator = await clusterOf(lab, path, { secondDuration: 1000 })
@@ -193,7 +193,7 @@ inLongForm(() => {
     const { history } = await recordOf(waybill.store, id)
     expect(history.map(({ outcome }) => outcome)).toEqual(['released', 'completed'])
   })
-})
+})()
 
 test('operations beyond a quota wait, and run in their turn', async ({ lab }) => {
   const path = lab.file()

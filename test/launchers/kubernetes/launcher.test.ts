@@ -10,7 +10,7 @@ import type {
 } from '../../../src/launchers/kubernetes/kubernetes.ts'
 import { LaunchRefused, type LaunchRequest } from '../../../src/launchers/launcher.ts'
 import { clientOf, clusterOf, IMAGE, JOB_TEMPLATE, launcherOn, programImage } from '../../support/kubernetes.ts'
-import { inLongForm } from '../../support/length.ts'
+import { onlyLong } from '../../support/length.ts'
 import { type TestContext, test, until } from '../../support/waybill.ts'
 
 const ID = '01920000-0000-7000-8000-000000000000'
@@ -240,7 +240,7 @@ describe('an execution is', () => {
     expect(emulator.requests.at(-1)).toMatchObject({ verb: 'list' })
   })
 
-  inLongForm(() => {
+  onlyLong(() => {
     test('gone when its deadline and its process have ended', async ({ lab }) => {
       const stubborn = { entrypoint: ['/bin/sh', '-c', "trap '' TERM; while :; do sleep 0.05; done"] }
       const emulator = await clusterWith(lab, stubborn)
@@ -255,7 +255,7 @@ describe('an execution is', () => {
       await until(async () => (await launcher.inspect(NAME)).kind === 'gone')
       expect(await launcher.inspect(NAME)).toEqual({ kind: 'gone', reason })
     })
-  })
+  })()
 
   test('alive while it is stopped, and gone when its process has ended', async ({ lab }) => {
     const slow = programImage("process.on('SIGTERM', () => setTimeout(process.exit, 300)); setInterval(() => {}, 1000)")
@@ -385,7 +385,7 @@ describe('watching', () => {
     await until(() => ends() === 3)
   })
 
-  inLongForm(() => {
+  onlyLong(() => {
     test('ends before the client counts silence as a failure, and then resumes', async ({ lab }) => {
       // 25 s last a little longer than a second here.
       const emulator = await clusterWith(lab, RUN_FOR_EVER, { secondDuration: 50 })
@@ -412,7 +412,7 @@ describe('watching', () => {
       expect(Math.max(...seconds)).toBeLessThan(IDLE_LIMIT_SECONDS)
       expect(emulator.requests.filter(({ verb }) => verb === 'list')).toHaveLength(1)
     })
-  })
+  })()
 
   test('ends with its listener', async ({ lab }) => {
     const { emulator, launcher, unwatch, ends } = await watching(lab)
