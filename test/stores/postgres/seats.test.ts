@@ -205,14 +205,15 @@ describe('processes with requests that wait', () => {
   })
 
   it('do not listen while none waits, and listen as soon as one does', async () => {
-    const [member] = await start(1, 'rarely')
-    await sendUntil(() => member?.isListening === false)
-    const unwatch = member?.store.watch(hint => void member.hints.push(hint))
-    await sendUntil(() => member?.hints.some(({ kind }) => kind === 'ready') === true)
-    unwatch?.()
-    // The next one is expected within seconds, of which a busy machine takes some for a few notifications.
-    await sendUntil(() => sent % 10 === 0)
-    expect(member?.isListening).toBe(true)
+    const members = await start(1, 'rarely')
+    await sendUntil(() => listening(members).length === 0)
+    for (const { store, hints } of members) {
+      const unwatch = store.watch(hint => void hints.push(hint))
+      await sendUntil(() => hints.some(({ kind }) => kind === 'ready'))
+      unwatch()
+    }
+    // The next one is expected soon.
+    await untilListening(members, 1)
   })
 })
 
