@@ -35,7 +35,14 @@ export default defineConfig({
     // Azurite is a package of its own: npm run test:azurite.
     // PgBouncer does not come from npm: npm run test:pgbouncer.
     // The image needs Debian packages and root: npm run test:image.
-    exclude: ['**/node_modules/**', 'test/blobs/azurite/**', 'test/stores/pgbouncer/**', 'test/deploy/image/**'],
+    // What checks no promise of its own and takes long: npm run test:long.
+    exclude: [
+      '**/node_modules/**',
+      'test/blobs/azurite/**',
+      'test/stores/pgbouncer/**',
+      'test/deploy/image/**',
+      ...(process.env.WAYBILL_LONG === undefined ? ['test/**/*.long.test.ts'] : []),
+    ],
     setupFiles: ['./test/support/seed.ts', './test/support/left-behind.ts'],
     // What a test has stubbed is whole again for the next one.
     restoreMocks: true,

@@ -3,7 +3,6 @@ import { mkdir, mkdtemp, rm, writeFile } from 'node:fs/promises'
 import { join } from 'node:path'
 import { expect, onTestFinished, test } from 'vitest'
 import { root as ROOT } from '../../scripts/tools.ts'
-import { atLength } from '../support/length.ts'
 import { compile } from '../support/sample-program.ts'
 
 const PROGRAM = `
@@ -42,7 +41,6 @@ const TYPES = [
   ['those of the language', { target: 'es2022', lib: ['es2022'], types: [] }],
 ] as const
 
-// Without the types of Node is the harder one.
-test.each(TYPES.slice(atLength(1, 0)))('the contract and the client need no more types than %s', async (_, options) => {
+test.each(TYPES)('the contract and the client need no more types than %s', async (_, options) => {
   expect(await complaintsWith(options)).toBe('')
 })

@@ -5,7 +5,6 @@ import { afterAll, beforeAll, describe, expect, onTestFinished, test } from 'vit
 import { startApp, temporaryFolder } from '../support/app.ts'
 import { violations } from '../support/axe.ts'
 import { launchChromium } from '../support/chromium.ts'
-import { atLength } from '../support/length.ts'
 
 /** Where pictures of the pages are written to, if anywhere. */
 const SHOTS = process.env.WAYBILL_SHOTS
@@ -42,7 +41,7 @@ async function open(processingMs: string, look: BrowserContextOptions = {}): Pro
 /** What axe finds wrong with the page as it is now, in every look. */
 async function violationsInEveryLook(page: Page, name: string): Promise<string[]> {
   const found: string[] = []
-  for (const [look, { viewport, ...media }] of Object.entries(LOOKS).slice(0, atLength(1, undefined))) {
+  for (const [look, { viewport, ...media }] of Object.entries(LOOKS)) {
     await page.emulateMedia(media)
     await page.setViewportSize(viewport)
     const shot = `${name} ${look}`.replaceAll(' ', '-')

@@ -1,4 +1,4 @@
-/** The pictures of the example's page in the documentation, in both themes: `WAYBILL_SHOTS=docs/images npx vitest run test/example/pictures.test.ts`. */
+/** The pictures of the example's page in the documentation, in both themes: `WAYBILL_SHOTS=docs/images npm run test:long -- test/example/pictures`. */
 import { join } from 'node:path'
 import type { Browser } from 'playwright-core'
 import { afterAll, beforeAll, expect, test } from 'vitest'
