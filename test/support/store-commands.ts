@@ -211,6 +211,10 @@ const NO_ID = '01941f29-7c00-7000-8000-000000000000'
 function aimer(model: StoreModel): (write: Aimed) => Write {
   let ids = 0
   const idOf = (at: number) => [...model.entries.keys()].reverse()[at % (model.entries.size + 1)] ?? NO_ID
+  const acceptedId = (again: number | undefined) => {
+    const known = again === undefined ? NO_ID : idOf(again)
+    return known === NO_ID ? fresh() : known
+  }
   const leaseOf = ({ at, by }: { at: number; by: number }): Lease => {
     const id = idOf(at)
     return { id, attempt: (model.entries.get(id)?.operation.attempt ?? 0) + by }
@@ -219,7 +223,7 @@ function aimer(model: StoreModel): (write: Aimed) => Write {
   return it => {
     switch (it.do) {
       case 'accept':
-        return { do: 'accept', submission: submissionOf(it.again === undefined ? fresh() : idOf(it.again), it.parts) }
+        return { do: 'accept', submission: submissionOf(acceptedId(it.again), it.parts) }
       case 'claim': {
         const from = { types: it.types.map(type => ({ type, limit: it.each })), limit: it.limit }
         return { do: 'claim', request: { ...CLAIM_BY, execution: null, from } }
