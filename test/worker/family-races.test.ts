@@ -4,6 +4,7 @@ import { describe, expect } from 'vitest'
 import { defineOperation, handler, type Job } from 'waybill'
 import { z } from 'zod'
 import type { Operation } from '../../src/model/operation.ts'
+import type { Store } from '../../src/stores/store.ts'
 import { withTimeout } from '../../src/stores/with-timeout.ts'
 import { newId } from '../../src/util/new-id.ts'
 import { runAttempt } from '../../src/worker/attempt.ts'
@@ -106,20 +107,16 @@ describe('a parent', () => {
     const { store, lease } = await running(lab)
     const [one, two] = [childOf(lease.id, 'one'), childOf(lease.id, 'two')]
     await submitChildren(store, lease, [one, two])
-    const end = async ({ id }: { id: string }) => {
-      await store.change(id, { kind: 'cancel' })
-      return [await recordOf(store, id)]
-    }
     const slow = {
       ...withTimeout(store, 60_000),
       // The process stalls after its count, until another one has reported that no child is left.
       countChildren: async (parent: string) => {
         const counts = await store.countChildren(parent)
-        if (counts.unfinished > 0) await followUp(store, await end(two))
+        if (counts.unfinished > 0) await followUp(store, await canceled(store, two))
         return counts
       },
     }
-    await followUp(slow, await end(one))
+    await followUp(slow, await canceled(store, one))
     // The attempt has looked before the first child ended.
     const waits = [{ kind: 'children', name: 'all', withinMs: null, left: 0, told: 0 }] as const
     await store.change(lease.id, { kind: 'finish', attempt: 1, outcome: { kind: 'suspended', waits } })
@@ -131,20 +128,16 @@ describe('a parent', () => {
     const first = childOf(lease.id, 'first')
     const others = ['one', 'two', 'three'].map(key => childOf(lease.id, key))
     await submitChildren(store, lease, [first, ...others])
-    const end = async ({ id }: { id: string }) => {
-      await store.change(id, { kind: 'cancel' })
-      return [await recordOf(store, id)]
-    }
     const slow = {
       ...withTimeout(store, 60_000),
       countChildren: async (parent: string) => {
         const counts = await store.countChildren(parent)
         const other = others.shift()
-        if (other !== undefined) await followUp(store, await end(other))
+        if (other !== undefined) await followUp(store, await canceled(store, other))
         return counts
       },
     }
-    await followUp(slow, await end(first))
+    await followUp(slow, await canceled(store, first))
     const { waits } = await recordOf(store, lease.id)
     expect(waits?.children).toEqual({ told: 3, unfinished: 0 })
     expect(await store.familyDue(10)).toEqual([])
@@ -306,3 +299,9 @@ test('a deleted child still has its final status', async ({ lab }) => {
     },
   ])
 })
+
+/** Cancels a child, and gives what has ended by that. */
+async function canceled(store: Store, { id }: { readonly id: string }): Promise<readonly Operation[]> {
+  await store.change(id, { kind: 'cancel' })
+  return [await recordOf(store, id)]
+}
